@@ -1,0 +1,154 @@
+"""Tiling: a step is cut into jobs, each of which is one layer instruction.
+
+A job is a run of whole rows of results and a run of column tiles of one step. Within it, the hardware
+goes through blocks of rows, kernel rows, slices, tiles and positions, in that order from the outside.
+"""
+
+from dataclasses import dataclass
+
+from host.compiler.steps import Step
+from host.errors import LeptonError
+from hw import isa
+from hw.accumulator import Accumulators
+from hw.config import Config
+
+
+@dataclass(frozen=True)
+class Job:
+    """One layer instruction, in units of results, tiles and slices."""
+
+    first_tile: int
+    tiles: int
+    first_row: int
+    """Of results; a batch counts as one row."""
+    rows: int
+    """In a block."""
+    blocks: int
+    first_column: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a step maps to the array."""
+
+    tile_cols: int
+    """Channels of a tile."""
+    tiles: int
+    kernel_rows: int
+    slices: int
+    slice_bytes: int
+    """From one slice of a kernel row to the next."""
+    jobs: tuple[Job, ...]
+
+    @property
+    def passes_per_tile(self) -> int:
+        return self.kernel_rows * self.slices
+
+
+def tile(step: Step, cfg: Config, batch: int) -> Tiling:
+    """Chooses the blocks of a step that take the fewest cycles, and of those the smallest.
+
+    `batch` images run at once where the step is a vector, else one. Raises LeptonError when no block
+    fits the accumulators or a count does not fit its field.
+    """
+    _, ky, kx, inputs = step.weight.shape
+    channels = step.output_shape[2]
+    if step.diagonal:
+        tile_cols, slices, slice_bytes = min(cfg.rows, cfg.cols), kx, channels
+    else:
+        tile_cols, slice_bytes = cfg.cols, cfg.rows
+        slices = -(-kx * inputs // cfg.rows)
+    tiles = -(-channels // tile_cols)
+    rows, columns = (1, batch) if step.vector else step.output_shape[:2]
+    window = step.window.kernel[0] * step.window.kernel[1]
+    if window > cfg.acc_depth:
+        raise LeptonError(
+            f"layer {step.name!r}: a window of {window} accumulators is more than the "
+            f"acc_depth={cfg.acc_depth} of the hardware"
+        )
+    passes = ky * slices
+    best = None
+    for block_columns in _splits(columns, cfg.acc_depth // window):
+        for block_rows in _splits(rows, cfg.acc_depth // (window * block_columns)):
+            vectors = block_rows * block_columns * window
+            most_tiles = min(tiles, cfg.acc_depth // vectors)
+            for job_tiles in _splits(tiles, most_tiles):
+                cost = _cost(
+                    cfg, rows, columns, tiles, passes, window, block_rows, block_columns, job_tiles
+                )
+                if best is None or (cost, vectors * job_tiles) < best[0]:
+                    best = (cost, vectors * job_tiles), (block_rows, block_columns, job_tiles)
+    assert best is not None
+    jobs = tuple(_jobs(rows, columns, tiles, *best[1]))
+    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, jobs)
+    _check_fields(step, tiling)
+    return tiling
+
+
+def shortest_pass(tiles: int, vectors: int, cfg: Config) -> int:
+    """Cycles that a pass must take at least, so that an accumulator is written before it is read."""
+    if tiles * max(vectors, cfg.load_cycles) >= Accumulators.HAZARD:
+        return 1
+    return -(-Accumulators.HAZARD // tiles)
+
+
+def _splits(count: int, most: int) -> list[int]:
+    """Sizes of pieces worth trying: for each number of pieces the smallest size that gives it."""
+    sizes = {-(-count // pieces) for pieces in range(1, count + 1)}
+    return sorted((s for s in sizes if s <= most), reverse=True)
+
+
+def _cost(
+    cfg: Config, rows: int, columns: int, tiles: int, passes: int, window: int, block_rows: int,
+    block_columns: int, job_tiles: int,
+) -> int:  # fmt: skip
+    """Cycles of a step, with what its bursts of results cost; see docs/architecture.md."""
+    total = 0
+    for job in _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):
+        vectors = job.rows * job.columns * window
+        one_pass = max(vectors, cfg.load_cycles, shortest_pass(job.tiles, vectors, cfg))
+        block = one_pass * job.tiles * passes
+        results = job.rows * job.columns * job.tiles
+        burst = results * cfg.beats - one_pass * job.tiles - cfg.result_depth * cfg.beats
+        block = max(block + max(0, burst), results * cfg.beats)
+        total += max(block * job.blocks, FETCH)
+    return total
+
+
+FETCH = isa.length(isa.Op.LAYER) + 6
+"""Cycles in which the sequencer gets an instruction ready."""
+
+
+def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):  # noqa: ANN001, ANN202
+    """Pieces of equal size, and the remainders as jobs of their own."""
+    for first_tile in range(0, tiles, job_tiles):
+        for first_column in range(0, columns, block_columns):
+            blocks, rest = divmod(rows, block_rows)
+            some_tiles = min(job_tiles, tiles - first_tile)
+            some_columns = min(block_columns, columns - first_column)
+            if blocks:
+                yield Job(first_tile, some_tiles, 0, block_rows, blocks, first_column, some_columns)
+            if rest:
+                yield Job(
+                    first_tile, some_tiles, blocks * block_rows, rest, 1, first_column, some_columns
+                )
+
+
+def _check_fields(step: Step, tiling: Tiling) -> None:
+    """Refuses what the fields of an instruction do not hold."""
+    widths = {f.name: f.width for f in isa.LAYER}
+    for job in tiling.jobs:
+        for name, value in (
+            ("kernel_y_last", tiling.kernel_rows),
+            ("slice_last", tiling.slices),
+            ("tile_last", job.tiles),
+            ("x_last", job.columns),
+            ("y_last", job.rows),
+            ("block_last", job.blocks),
+        ):
+            if value > 1 << widths[name]:
+                raise LeptonError(
+                    f"layer {step.name!r} needs {name}={value - 1}, which does not fit the "
+                    f"{widths[name]} bits of that field"
+                )

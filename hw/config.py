@@ -1,0 +1,188 @@
+"""What can be chosen when a Lepton is generated. Plain Python: host code imports this too."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+
+from .errors import ConfigError
+
+VERSION = 1
+"""Of the packets, the instructions and this list of fields; hardware and driver must agree."""
+
+LINK_WIDTHS = (8, 16, 32, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Parameters of one accelerator.
+
+    Everything here is chosen by a person; what follows from these numbers is a property.
+    Every field is an integer and is reported by the ``ID`` packet in this order.
+    """
+
+    rows: int = 15
+    """Rows of the array: bytes of one activation slice."""
+    cols: int = 6
+    """Columns of the array: output channels of one tile."""
+    weight_ports: int = 1
+    """Rows of weights loaded per cycle."""
+    requantizers: int = 1
+    """Results requantized per cycle."""
+    acc_width: int = 32
+    """Bits of an accumulator."""
+    multiplier_width: int = 16
+    """Bits of a requantization multiplier."""
+    scratchpad_bytes: int = 32768
+    """Activation memory."""
+    weight_depth: int = 16384
+    """Words of weight memory; a word is `cols` bytes for each weight port."""
+    acc_depth: int = 512
+    """Accumulators of each column: positions x column tiles of one block."""
+    table_depth: int = 512
+    """Words of the requantization table; a word has an entry for each requantizer."""
+    program_depth: int = 2048
+    """32-bit words of program memory."""
+    result_depth: int = 64
+    """Results (vectors of one position) that may wait for requantization."""
+    packet_words: int = 255
+    """Longest payload of a packet, in 32-bit words."""
+    trace_depth: int = 64
+    """Layer instructions whose start is recorded; 0 leaves the trace out."""
+    link_width: int = 32
+    """Bits of a beat of the host link: 8, 16, 32 or 64."""
+    product_registers: int = 1
+    """Registers behind each multiplier."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ConfigError(f"{name}={value!r} is not an integer from {low} to {high}")
+        if self.weight_ports > self.rows:
+            raise ConfigError(
+                f"weight_ports={self.weight_ports} is more than the {self.rows} rows to be loaded"
+            )
+        if self.requantizers > self.cols:
+            raise ConfigError(
+                f"requantizers={self.requantizers} is more than the {self.cols} columns to serve"
+            )
+        if self.requantizers > self.bank_bytes:
+            raise ConfigError(
+                f"requantizers={self.requantizers} is more than the {self.bank_bytes} bytes that the "
+                f"scratchpad of {self.rows} rows writes per cycle"
+            )
+        if self.link_width not in LINK_WIDTHS:
+            raise ConfigError(f"link_width={self.link_width} is none of {LINK_WIDTHS}")
+        if self.acc_width < self.sum_width:
+            raise ConfigError(
+                f"acc_width={self.acc_width} does not hold the sum of {self.rows} products; "
+                f"needs {self.sum_width}"
+            )
+        for name in ("scratchpad_bytes", "result_depth"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                raise ConfigError(f"{name}={value} is not a power of two")
+        if self.scratchpad_bytes < 4 * self.bank_bytes:
+            raise ConfigError(
+                f"scratchpad_bytes={self.scratchpad_bytes} is too small for {self.rows} rows; "
+                f"needs {4 * self.bank_bytes}"
+            )
+
+    @property
+    def pes(self) -> int:
+        """Multiply-accumulates per cycle."""
+        return self.rows * self.cols
+
+    @property
+    def sum_width(self) -> int:
+        """Bits of a partial sum in the array: `rows` products of at most 128 * 128."""
+        return (self.rows * 128 * 128).bit_length() + 1
+
+    @property
+    def load_cycles(self) -> int:
+        """Words of one tile of weights, and so the cycles that loading it takes."""
+        return -(-self.rows // self.weight_ports)
+
+    @property
+    def port_words(self) -> int:
+        """32-bit words that hold the `cols` weights of one port."""
+        return -(-self.cols // 4)
+
+    @property
+    def beats(self) -> int:
+        """Cycles in which the requantizers serve all columns."""
+        return -(-self.cols // self.requantizers)
+
+    @property
+    def bank_bytes(self) -> int:
+        """Bytes of a word of one of the scratchpad's two banks: any slice spans at most two."""
+        return max(4, 1 << (self.rows - 1).bit_length())
+
+    @property
+    def scratchpad_words(self) -> int:
+        """32-bit words of the scratchpad."""
+        return self.scratchpad_bytes // 4
+
+    @property
+    def address_width(self) -> int:
+        """Bits of a byte address of the scratchpad."""
+        return (self.scratchpad_bytes - 1).bit_length()
+
+    def words(self) -> tuple[int, ...]:
+        """Every field, in the order of the ``ID`` reply."""
+        return tuple(getattr(self, f.name) for f in fields(self))
+
+    def items(self) -> Iterator[tuple[str, int]]:
+        """Names and values of all fields."""
+        return ((f.name, getattr(self, f.name)) for f in fields(self))
+
+    def with_fields(self, changes: Mapping[str, int]) -> "Config":
+        """A copy with other values; an unknown name is refused with those there are."""
+        names = [f.name for f in fields(self)]
+        for name in changes:
+            if name not in names:
+                raise ConfigError(
+                    f"a configuration has no field {name!r}; it has {', '.join(names)}"
+                )
+        return replace(self, **changes)
+
+
+LIMITS: dict[str, tuple[int, int]] = {
+    "rows": (1, 128),
+    "cols": (1, 128),
+    "weight_ports": (1, 128),
+    "requantizers": (1, 128),
+    "acc_width": (16, 40),
+    "multiplier_width": (8, 24),
+    "scratchpad_bytes": (64, 1 << 20),
+    "weight_depth": (4, 1 << 20),
+    "acc_depth": (4, 1 << 16),
+    "table_depth": (2, 1 << 16),
+    "program_depth": (32, 1 << 16),
+    "result_depth": (4, 1 << 12),
+    "packet_words": (16, 4095),
+    "trace_depth": (0, 1 << 12),
+    "link_width": (8, 64),
+    "product_registers": (1, 3),
+}
+"""Smallest and largest value of each field."""
+
+NAMED: dict[str, Config] = {
+    "tiny": Config(
+        rows=3,
+        cols=2,
+        scratchpad_bytes=8192,
+        acc_depth=256,
+        program_depth=1024,
+        weight_depth=65536,
+    ),
+    "default": Config(),
+    "wide": Config(rows=16, cols=16),
+}
+"""Configurations that have a name: `tiny` for tests, `default` for LeNet, `wide` as the peers have it."""
+
+
+def named(name: str) -> Config:
+    """The configuration of that name; an unknown one is refused with those there are."""
+    if name not in NAMED:
+        raise ConfigError(f"no configuration is named {name!r}; there are {', '.join(NAMED)}")
+    return NAMED[name]

@@ -1,0 +1,232 @@
+"""The whole accelerator: parts and wires."""
+
+from amaranth import Cat, Module, ResetInserter, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from . import layouts
+from .accumulator import Accumulators
+from .array import Array
+from .config import Config
+from .counters import Counters
+from .decoder import Decoder
+from .delay import delayed
+from .feeder import Feeder
+from .inputs import Inputs
+from .isa import Space
+from .link import LinkIn, LinkOut
+from .outputs import Outputs
+from .packets import PacketBuffer, ReplyMux
+from .post import PostProcessing, Table
+from .results import Results
+from .scratchpad import Scratchpad
+from .sequencer import Sequencer
+from .weights import Loader, WeightMemory
+
+# A tile must be complete when the first slice of its pass arrives, and may not be a cycle too early.
+assert WeightMemory.LATENCY == Feeder.LATENCY + Scratchpad.LATENCY - 1
+
+
+class Core(wiring.Component):
+    """Runs programs on packets; see docs/packets.md and docs/instructions.md.
+
+    Attributes
+    ----------
+    i, o : In, Out
+        The host link: packets in beats of ``cfg.link_width`` bits.
+    running : Out
+        A run is going on.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    running: Signal
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "i":       In(stream.Signature(layouts.beat(cfg))),
+            "o":       Out(stream.Signature(layouts.beat(cfg))),
+            "running": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        m.submodules.link_in = link_in = LinkIn(cfg)
+        m.submodules.link_out = link_out = LinkOut(cfg)
+        m.submodules.packets = packets = PacketBuffer(cfg)
+        m.submodules.decoder = decoder = Decoder(cfg)
+        m.submodules.replies = replies = ReplyMux()
+        m.submodules.counters = counters = Counters(cfg)
+        runner = Runner(cfg)
+        m.submodules.runner = ResetInserter(decoder.reset)(runner)
+
+        connect(m, flipped(self.i), link_in.i)
+        connect(m, link_in.o, packets.i)
+        connect(m, packets.o, decoder.i)
+        connect(m, decoder.o, replies.answers)
+        connect(m, runner.o, replies.outputs)
+        connect(m, replies.o, link_out.i)
+        connect(m, link_out.o, flipped(self.o))
+
+        for space in (Space.PROGRAM, Space.WEIGHTS, Space.TABLE, Space.SCRATCHPAD):
+            connect(m, decoder.buses[space.value], runner.buses[space.value])
+        connect(m, decoder.buses[Space.TRACE.value], counters.bus)
+        connect(m, decoder.input, runner.input)
+        m.d.comb += [
+            self.running.eq(runner.running),
+            decoder.running.eq(runner.running),
+            decoder.counters.eq(counters.values),
+            runner.start.eq(decoder.start),
+            runner.batches.eq(decoder.batches),
+            runner.ring.eq(decoder.ring),
+            runner.cycle.eq(counters.values[0]),
+            replies.abort.eq(decoder.reset),
+            counters.clear.eq(decoder.start),
+            counters.running.eq(runner.running),
+            counters.events.eq(runner.events),
+            counters.layer_start.eq(runner.layer_start),
+            counters.layer_first.eq(runner.layer_first),
+        ]
+        return m
+
+
+class Runner(wiring.Component):
+    """All that runs a program and that a reset clears.
+
+    Attributes are those of its parts, which see.
+    """
+
+    running: Signal
+    start: Signal
+    batches: Signal
+    input: stream.Interface
+    o: stream.Interface
+    cycle: Signal
+    events: Signal
+    layer_start: Signal
+    layer_first: Signal
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        spaces = (Space.PROGRAM, Space.WEIGHTS, Space.TABLE, Space.SCRATCHPAD)
+        super().__init__({
+            "running":     Out(1),
+            "start":       In(1),
+            "batches":     In(32),
+            "ring":        In(layouts.ring(cfg)),
+            "input":       In(stream.Signature(32)),
+            "o":           Out(layouts.LINK_STREAM),
+            "cycle":       In(32),
+            "events":      Out(7),
+            "layer_start": Out(1),
+            "layer_first": Out(1),
+            **{f"bus_{s.name.lower()}": In(layouts.host_bus(cfg, s)) for s in spaces},
+        })  # fmt: skip
+        self.buses = [getattr(self, f"bus_{s.name.lower()}") for s in spaces]
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        m.submodules.sequencer = sequencer = Sequencer(cfg)
+        m.submodules.loader = loader = Loader(cfg)
+        m.submodules.feeder = feeder = Feeder(cfg)
+        m.submodules.inputs = inputs = Inputs(cfg)
+        m.submodules.outputs = outputs = Outputs(cfg)
+        m.submodules.weights = weights = WeightMemory(cfg)
+        m.submodules.scratchpad = scratchpad = Scratchpad(cfg)
+        m.submodules.array = array = Array(cfg)
+        m.submodules.accumulators = accumulators = Accumulators(cfg)
+        m.submodules.results = results = Results(cfg)
+        m.submodules.post = post = PostProcessing(cfg)
+        m.submodules.table = table = Table(cfg)
+
+        buses = (sequencer.bus, weights.bus, table.bus, scratchpad.bus)
+        for bus, part in zip(self.buses, buses, strict=True):
+            connect(m, flipped(bus), part)
+        connect(m, flipped(self.input), inputs.i)
+        connect(m, inputs.o, scratchpad.input)
+        connect(m, outputs.o, flipped(self.o))
+
+        # The run.
+        with m.If(self.start):
+            m.d.sync += self.running.eq(1)
+        with m.If(outputs.finished):
+            m.d.sync += self.running.eq(0)
+        m.d.comb += [part.running.eq(self.running) for part in (sequencer, weights, scratchpad, table)]
+        m.d.comb += [
+            sequencer.start.eq(self.start),
+            sequencer.batches.eq(self.batches),
+            inputs.start.eq(self.start),
+            inputs.ring.eq(self.ring),
+            outputs.cycle.eq(self.cycle),
+            outputs.finish.eq(sequencer.finished & feeder.idle),
+            self.events.eq(Cat(feeder.fed, feeder.stalls)),
+            self.layer_start.eq(feeder.layer_taken),
+            self.layer_first.eq(sequencer.first),
+        ]
+
+        # An instruction goes to the loader, which runs ahead, then to the feeder.
+        loaded = Signal()
+        with m.If(loader.taken):
+            m.d.sync += loaded.eq(1)
+        with m.If(feeder.layer_taken):
+            m.d.sync += loaded.eq(0)
+        m.d.comb += [
+            loader.layer.eq(sequencer.layer),
+            loader.layer_valid.eq(sequencer.valid & ~loaded),
+            feeder.layer.eq(sequencer.layer),
+            feeder.layer_valid.eq(sequencer.valid),
+            feeder.weights_taken.eq(loaded),
+            feeder.weights_ready.eq(loader.ready),
+            loader.swap.eq(feeder.swap),
+            sequencer.taken.eq(feeder.layer_taken),
+        ]
+
+        # Images in, outputs out.
+        m.d.comb += [
+            feeder.input_ready.eq(inputs.filled),
+            feeder.input_base.eq(inputs.base),
+            inputs.release.eq(feeder.input_release),
+            feeder.emit_busy.eq(outputs.busy),
+            feeder.emit_read.eq(outputs.read),
+            feeder.emit_address.eq(outputs.address),
+            outputs.taken.eq(feeder.emit_taken),
+            outputs.start.eq(feeder.emit_start),
+            outputs.source.eq(feeder.emit_source),
+            outputs.words.eq(feeder.emit_words),
+            outputs.after.eq(feeder.emit_after),
+            outputs.retired.eq(post.retired),
+            outputs.word.eq(scratchpad.word),
+            outputs.word_valid.eq(
+                delayed(m, "emit", feeder.vector.emit, Scratchpad.WORD_LATENCY)
+            ),
+        ]
+
+        # The datapath.
+        vector = feeder.vector
+        to_sums = Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD
+        m.d.comb += [
+            weights.address.eq(loader.address),
+            array.tag.eq(delayed(m, "tag", loader.tag, WeightMemory.LATENCY)),
+            *(i.eq(o) for i, o in zip(array.w, weights.w, strict=True)),
+            scratchpad.address.eq(vector.address),
+            array.a.eq(scratchpad.slice),
+            array.swap.eq(delayed(m, "swap", vector.swap, Scratchpad.LATENCY)),
+            accumulators.order.eq(delayed(m, "order", vector.accumulate, to_sums)),
+            accumulators.sums.eq(array.sums),
+            results.push.eq(accumulators.push),
+            results.i.eq(accumulators.pooled),
+            post.push.eq(feeder.result_push),
+            post.result.eq(feeder.result),
+            post.pushed.eq(results.pushed),
+            results.index.eq(post.index),
+            results.beat.eq(post.beat),
+            post.acc.eq(results.o),
+            table.address.eq(post.table),
+            *(i.eq(o) for i, o in zip(post.entries, table.entries, strict=True)),
+            scratchpad.results.eq(post.o),
+            feeder.retired.eq(post.retired),
+        ]
+        return m

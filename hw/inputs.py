@@ -1,0 +1,96 @@
+"""The ring of input slots: images stream in while earlier ones are at work."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from . import layouts
+from .config import Config
+
+
+class Inputs(wiring.Component):
+    """Writes words of input into the slots of a ring, one slot after the other.
+
+    Attributes
+    ----------
+    i : In
+        Words.
+    ring : In
+        Where the slots lie; copied with `start`.
+    start : In
+        A run begins with empty slots.
+    o : Out
+        Words and their addresses.
+    filled : Out
+        The oldest slot is full.
+    base : Out
+        Its address.
+    release : In
+        It has been read: it may be filled again.
+    """
+
+    i: stream.Interface
+    ring: data.View
+    start: Signal
+    o: stream.Interface
+    filled: Signal
+    base: Signal
+    release: Signal
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "i":       In(stream.Signature(32)),
+            "ring":    In(layouts.ring(cfg)),
+            "start":   In(1),
+            "o":       Out(layouts.input_words(cfg)),
+            "filled":  Out(1),
+            "base":    Out(cfg.address_width),
+            "release": In(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        ring = self.ring
+        full = Signal(8)
+        """Slots that are full and not released."""
+        words_left = Signal(ring.words.shape())
+        write_slots_left, read_slots_left = Signal(8), Signal(8)
+        address = Signal(self.cfg.address_width)
+        room = full != ring.slots
+
+        m.d.comb += [
+            self.filled.eq(full != 0),
+            self.o.valid.eq(self.i.valid & room),
+            self.i.ready.eq(self.o.ready & room),
+            self.o.p.data.eq(self.i.payload),
+            self.o.p.address.eq(address),
+        ]
+        written = self.i.valid & self.i.ready
+        complete = written & (words_left == 0)
+        m.d.sync += full.eq(full + complete - self.release)
+        with m.If(written):
+            m.d.sync += [address.eq(address + 4), words_left.eq(words_left - 1)]
+        with m.If(complete):
+            m.d.sync += [words_left.eq(ring.words - 1), write_slots_left.eq(write_slots_left - 1)]
+            with m.If(write_slots_left == 0):
+                m.d.sync += [address.eq(ring.address), write_slots_left.eq(ring.slots - 1)]
+        with m.If(self.release):
+            at_end = read_slots_left == 0
+            m.d.sync += [
+                self.base.eq(Mux(at_end, ring.address, self.base + (ring.words << 2))),
+                read_slots_left.eq(Mux(at_end, ring.slots, read_slots_left) - 1),
+            ]
+
+        begin = Signal()
+        m.d.sync += begin.eq(self.start)
+        with m.If(begin):
+            m.d.sync += [
+                full.eq(0),
+                address.eq(ring.address),
+                self.base.eq(ring.address),
+                words_left.eq(ring.words - 1),
+                write_slots_left.eq(ring.slots - 1),
+                read_slots_left.eq(ring.slots - 1),
+            ]
+        return m

@@ -1,0 +1,130 @@
+"""Sends the outputs of layers, and says when a run is over."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from . import isa, layouts
+from .config import Config
+
+
+class Outputs(wiring.Component):
+    """Waits until the results of a layer are written, reads them word by word and sends them.
+
+    Attributes
+    ----------
+    start, source, words, after : In
+        Send so many words from that byte address on, behind so many results that are not yet written.
+    retired : In
+        One more is written.
+    busy : Out
+        An output is being sent; `start` must wait.
+    read, address, taken : Out, Out, In
+        The word to read; it is being read.
+    word, word_valid : In
+        The word that was read.
+    cycle : In
+        For the end of the packet.
+    finish, finished : In, Out
+        The run is over, all outputs are sent: send that; it is sent.
+    o : Out
+        Packets.
+    """
+
+    start: Signal
+    source: Signal
+    words: Signal
+    after: Signal
+    retired: Signal
+    busy: Signal
+    read: Signal
+    address: Signal
+    taken: Signal
+    word: Signal
+    word_valid: Signal
+    cycle: Signal
+    finish: Signal
+    finished: Signal
+    o: stream.Interface
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "start":      In(1),
+            "source":     In(cfg.address_width),
+            "words":      In(16),
+            "after":      In(range(cfg.result_depth + 1)),
+            "retired":    In(1),
+            "busy":       Out(1),
+            "read":       Out(1),
+            "address":    Out(cfg.address_width),
+            "taken":      In(1),
+            "word":       In(32),
+            "word_valid": In(1),
+            "cycle":      In(32),
+            "finish":     In(1),
+            "finished":   Out(1),
+            "o":          Out(layouts.LINK_STREAM),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        left = Signal(16)
+        pending = Signal.like(self.after)
+        word, stamp = Signal(32), Signal(32)
+        header = data.View(isa.HEADER, self.o.p.data)
+        m.d.comb += self.busy.eq(1)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.busy.eq(0)
+                m.d.sync += [
+                    left.eq(self.words),
+                    pending.eq(self.after),
+                    self.address.eq(self.source),
+                ]
+                with m.If(self.start):
+                    m.next = "WAIT"
+                with m.Elif(self.finish):
+                    m.next = "DONE"
+            with m.State("WAIT"):
+                with m.If(pending == 0):
+                    m.next = "HEADER"
+                with m.Elif(self.retired):
+                    m.d.sync += pending.eq(pending - 1)
+            with m.State("HEADER"):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    header.opcode.eq(isa.Reply.OUTPUT.value),
+                    header.length.eq(left + 1),
+                ]
+                with m.If(self.o.ready):
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.comb += self.read.eq(1)
+                with m.If(self.taken):
+                    m.d.sync += [self.address.eq(self.address + 4), left.eq(left - 1)]
+                    m.next = "FETCH"
+            with m.State("FETCH"):
+                m.d.sync += [word.eq(self.word), stamp.eq(self.cycle)]
+                with m.If(self.word_valid):
+                    m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(word)]
+                with m.If(self.o.ready):
+                    m.next = "READ"
+                    with m.If(left == 0):
+                        m.next = "STAMP"
+            with m.State("STAMP"):
+                m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(stamp), self.o.p.last.eq(1)]
+                with m.If(self.o.ready):
+                    m.next = "IDLE"
+            with m.State("DONE"):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.p.last.eq(1),
+                    header.opcode.eq(isa.Reply.DONE.value),
+                    self.finished.eq(self.o.ready),
+                ]
+                with m.If(self.o.ready):
+                    m.next = "IDLE"
+        return m

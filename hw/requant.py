@@ -1,0 +1,107 @@
+"""Requantization: accumulator to int8, as docs/numerics.md says."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from . import isa, layouts
+from .config import Config
+
+HALF = 16
+"""Bits of the lower part of an accumulator, multiplied apart: a block multiplies 18 x 18 bits."""
+
+COARSE = 512
+"""What lies outside of [-COARSE, COARSE) is clamped whatever the zero point is, so it need not be exact."""
+
+
+class Requant(wiring.Component):
+    """``clamp(zero_point + round_half_even((acc + bias) * multiplier / 2**shift), lo, hi)``.
+
+    Takes a value every cycle and gives its result `LATENCY` cycles later.
+
+    Attributes
+    ----------
+    acc : In
+        Accumulator without its bias; with it, it must fit ``cfg.acc_width`` bits.
+    entry : In
+        The channel's entry of the table; `write` is of no meaning here.
+    o : Out
+        int8.
+    """
+
+    LATENCY = 9
+
+    acc: Signal
+    entry: data.View
+    o: Signal
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "acc":   In(signed(cfg.acc_width)),
+            "entry": In(isa.table_entry(cfg)),
+            "o":     Out(layouts.INT8),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = self.cfg.acc_width
+
+        # What the stages below still need of the entry moves along with the value.
+        rest = data.StructLayout(
+            {"shift": 6, "zero_point": layouts.INT8, "lo": layouts.INT8, "hi": layouts.INT8}
+        )
+        entries = [Signal(rest, name=f"entry_{i}", reset_less=True) for i in range(1, self.LATENCY)]
+        for name in rest.members:
+            m.d.sync += entries[0][name].eq(self.entry[name])
+        for before, after in zip(entries, entries[1:], strict=False):
+            m.d.sync += after.eq(before)
+
+        biased = Signal(signed(width), reset_less=True)
+        multiplier = Signal(self.cfg.multiplier_width, reset_less=True)
+        m.d.sync += [biased.eq(self.acc + self.entry.bias), multiplier.eq(self.entry.multiplier)]
+        product = self._multiply(m, biased, multiplier)
+        floor, guard, sticky = self._shift(m, product, [entries[i].shift for i in (2, 3, 4)])
+
+        # Stage 7: to a width that is enough for the clamp; stage 8: round and move; stage 9: clamp.
+        coarse = Signal(signed(10), reset_less=True)
+        up = Signal(reset_less=True)
+        m.d.sync += [
+            coarse.eq(
+                Mux(floor >= COARSE, COARSE - 1, Mux(floor < -COARSE, -COARSE, floor))
+            ),
+            up.eq(guard & (sticky | floor[0])),
+        ]
+        moved = Signal(signed(12), reset_less=True)
+        m.d.sync += moved.eq(coarse + up + entries[6].zero_point)
+        last = entries[7]
+        m.d.sync += self.o.eq(
+            Mux(moved < last.lo, last.lo, Mux(moved > last.hi, last.hi, moved))
+        )
+        return m
+
+    def _multiply(self, m: Module, biased: Signal, multiplier: Signal) -> Signal:
+        """Stages 2 and 3: the exact product, from two halves."""
+        low = Signal(HALF + self.cfg.multiplier_width, reset_less=True)
+        high = Signal(signed(max(1, self.cfg.acc_width - HALF) + self.cfg.multiplier_width), reset_less=True)
+        product = Signal(signed(self.cfg.acc_width + self.cfg.multiplier_width), reset_less=True)
+        m.d.sync += [
+            low.eq(biased[:HALF] * multiplier),
+            high.eq((biased >> HALF) * multiplier),
+            product.eq((high << HALF) + low),
+        ]
+        return product
+
+    def _shift(self, m: Module, product: Signal, shifts: list) -> tuple:
+        """Stages 4 to 6: floor, the first bit below it, and whether any bit below that is set."""
+        value, sticky = Cat(Const(0, 1), product).as_signed(), Const(0, 1)
+        for stage, (shift, bits) in enumerate(zip(shifts, ((5, 4), (3, 2), (1, 0)), strict=True)):
+            for bit in bits:
+                dropped = value[: 1 << bit].any()
+                sticky = sticky | (shift[bit] & dropped)
+                value = Mux(shift[bit], value >> (1 << bit), value)
+            kept = Signal(signed(len(value)), name=f"shifted_{stage}", reset_less=True)
+            lost = Signal(name=f"sticky_{stage}", reset_less=True)
+            m.d.sync += [kept.eq(value), lost.eq(sticky)]
+            value, sticky = kept, lost
+        return value >> 1, value[0], sticky

@@ -1,0 +1,79 @@
+"""The buffer between the accumulators and the requantizers."""
+
+from amaranth import Array, Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from . import layouts
+from .config import Config
+
+
+class Results(wiring.Component):
+    """Evens out bursts: takes a vector a cycle, skewed by column, gives one for each requantizer.
+
+    It has no bounds of its own: whoever sends vectors into the array counts them and lets no more than
+    ``cfg.result_depth`` be on the way or here.
+
+    Attributes
+    ----------
+    push, i : In
+        Bit ``c`` of ``push`` takes column ``c`` of ``i``.
+    pushed : Out
+        One more vector may be read from now on, a beat each cycle from column 0.
+    index : In
+        Which vector, counted modulo ``cfg.result_depth``.
+    beat : In
+        Which of its columns: requantizer ``q`` gets ``beat * cfg.requantizers + q``.
+    o : Out
+        Accumulators, `LATENCY` cycles later.
+    """
+
+    LATENCY = 2
+
+    push: Signal
+    i: data.View
+    pushed: Signal
+    index: Signal
+    beat: Signal
+    o: data.View
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "push":   In(cfg.cols),
+            "i":      In(layouts.accumulators(cfg)),
+            "pushed": Out(1),
+            "index":  In(range(cfg.result_depth)),
+            "beat":   In(range(max(2, cfg.beats))),
+            "o":      Out(data.ArrayLayout(signed(cfg.acc_width), cfg.requantizers)),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        columns = []
+        for c in range(cfg.cols):
+            m.submodules[f"memory_{c}"] = memory = Memory(
+                shape=signed(cfg.acc_width), depth=cfg.result_depth, init=[]
+            )
+            read, write = memory.read_port(), memory.write_port()
+            next_index = Signal(range(cfg.result_depth), name=f"next_{c}")
+            m.d.comb += [
+                read.addr.eq(self.index),
+                write.addr.eq(next_index),
+                write.data.eq(self.i[c]),
+                write.en.eq(self.push[c]),
+            ]
+            m.d.sync += next_index.eq(next_index + self.push[c])
+            columns.append(read.data)
+
+        # A reader takes `beats` cycles for the columns; the last beat must find the last column.
+        m.d.comb += self.pushed.eq(self.push[cfg.cols - cfg.beats])
+
+        beat = Signal.like(self.beat)
+        m.d.sync += beat.eq(self.beat)
+        for q in range(cfg.requantizers):
+            mine = columns[q :: cfg.requantizers]
+            m.d.sync += self.o[q].eq(mine[0] if len(mine) == 1 else Array(mine)[beat])
+        return m

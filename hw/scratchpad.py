@@ -1,0 +1,161 @@
+"""Activation memory: reads a slice and writes bytes at any address."""
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from . import isa, layouts
+from .config import Config
+
+
+def exact_log2(n: int) -> int:
+    """The exponent of a power of two."""
+    return n.bit_length() - 1
+
+
+class Scratchpad(wiring.Component):
+    """Two banks, for even and odd words of ``cfg.bank_bytes``, so that a slice is always in reach.
+
+    Addresses wrap at the end of the memory. Nothing is read and written in the same cycle and place by
+    a program of the compiler's, so the order between them does not matter.
+
+    Attributes
+    ----------
+    running : In
+        Reads are for the array; else for the host.
+    address : In
+        First byte of a slice.
+    slice : Out
+        ``cfg.rows`` bytes, `LATENCY` cycles later.
+    word : Out
+        The 32-bit word that holds `address`, `WORD_LATENCY` cycles later.
+    results : In
+        Requantized bytes; `mask` 0 writes nothing.
+    input : In
+        Words of input, aligned; taken when no results are written.
+    bus : In
+        The host's side; writes must not meet those of `results` and `input`.
+    """
+
+    LATENCY = 3
+    WORD_LATENCY = 2
+
+    running: Signal
+    address: Signal
+    slice: data.View
+    word: Signal
+    results: data.View
+    input: wiring.PureInterface
+    bus: wiring.PureInterface
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "running": In(1),
+            "address": In(cfg.address_width),
+            "slice":   Out(layouts.activations(cfg)),
+            "word":    Out(layouts.WORD),
+            "results": In(layouts.bytes_out(cfg)),
+            "input":   In(layouts.input_words(cfg)),
+            "bus":     In(layouts.host_bus(cfg, isa.Space.SCRATCHPAD)),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        depth = cfg.scratchpad_bytes // (2 * cfg.bank_bytes)
+        banks = []
+        for name in ("even", "odd"):
+            m.submodules[name] = bank = Memory(
+                shape=data.ArrayLayout(8, cfg.bank_bytes), depth=depth, init=[]
+            )
+            banks.append((bank.read_port(), bank.write_port(granularity=1)))
+        self._read(m, [read for read, _ in banks])
+        self._write(m, [write for _, write in banks])
+        return m
+
+    def _rows(self, address: Signal) -> tuple:
+        """Rows of the even and the odd bank for bytes from `address` on."""
+        word = address[exact_log2(self.cfg.bank_bytes) :]
+        return (word + 1)[1 : len(word)] if len(word) > 1 else 0, word[1:]
+
+    def _read(self, m: Module, reads: list) -> None:
+        cfg = self.cfg
+        bits = exact_log2(cfg.bank_bytes)
+        address = Signal(cfg.address_width)
+        m.d.comb += address.eq(Mux(self.running, self.address, Cat(Const(0, 2), self.bus.row)))
+        for read, row in zip(reads, self._rows(address), strict=True):
+            m.d.comb += read.addr.eq(row)
+
+        at = Signal.like(address)
+        m.d.sync += at.eq(address)
+        even, odd = (read.data.as_value() for read in reads)
+        in_odd = at[bits]
+        words = [half[32 * i : 32 * i + 32] for half in (even, odd) for i in range(cfg.bank_bytes // 4)]
+        m.d.sync += self.word.eq(Array(words)[at[2 : bits + 1]])
+        m.d.comb += self.bus.r_data.eq(self.word)
+
+        # Rotate by the byte offset, half of the stages before a register and half behind it.
+        value = Mux(in_odd, Cat(odd, even), Cat(even, odd))
+        half = bits // 2
+        for bit in reversed(range(half, bits)):
+            value = _drop_bytes(value, at[bit], 1 << bit)
+        value = value[: 8 * (cfg.rows + (1 << half) - 1)]
+        turned, low = Signal(len(value), reset_less=True), Signal(max(1, half))
+        m.d.sync += [turned.eq(value), low.eq(at[:half])]
+        value = turned
+        for bit in reversed(range(half)):
+            value = _drop_bytes(value, low[bit], 1 << bit)
+        m.d.sync += self.slice.eq(value)
+
+    def _write(self, m: Module, writes: list) -> None:
+        """One register before the banks: whose bytes, from which address on, and how many."""
+        cfg = self.cfg
+        lanes = 2 * cfg.bank_bytes
+        span = max(4, 1 << (cfg.requantizers - 1).bit_length())
+        source = Signal(data.ArrayLayout(8, span), reset_less=True)
+        mask = Signal(span)
+        address = Signal(cfg.address_width)
+        m.d.comb += self.input.ready.eq(~self.results.mask.any())
+        with m.If(self.bus.write):
+            m.d.sync += [source.eq(self.bus.w_data), mask.eq(15), address.eq(self.bus.row << 2)]
+        with m.Elif(self.input.ready):
+            m.d.sync += [
+                source.eq(self.input.p.data),
+                mask.eq(self.input.valid.replicate(4)),
+                address.eq(self.input.p.address),
+            ]
+        with m.Else():
+            m.d.sync += [
+                source.eq(self.results.data.as_value()),
+                mask.eq(self.results.mask),
+                address.eq(self.results.address),
+            ]
+
+        # Byte i goes to lane (address + i) modulo the lanes of both banks; a rotation within `span`
+        # lanes, repeated, puts it there, and the mask, rotated over all lanes, says which copy counts.
+        turned = source.as_value()
+        for bit in range(exact_log2(span)):
+            moved = _rotate_left(turned, 8 << bit)
+            turned = Mux(address[bit], moved, turned)
+        enable = Cat(mask, Const(0, lanes - span))
+        for bit in range(exact_log2(lanes)):
+            enable = Mux(address[bit], _rotate_left(enable, 1 << bit), enable)
+        for i, (write, row) in enumerate(zip(writes, self._rows(address), strict=True)):
+            mine = enable[i * cfg.bank_bytes : (i + 1) * cfg.bank_bytes]
+            m.d.comb += [
+                write.addr.eq(row),
+                write.en.eq(mine),
+                write.data.eq(turned.replicate(-(-cfg.bank_bytes // span))),
+            ]
+
+
+def _drop_bytes(value: Signal, yes: Signal, count: int):  # noqa: ANN202 - amaranth's Value
+    """Shifts `count` bytes out at the lower end, if `yes`."""
+    return Mux(yes, value[8 * count :], value[: len(value) - 8 * count])
+
+
+def _rotate_left(value: Signal, count: int):  # noqa: ANN202 - amaranth's Value
+    """The lowest bits move up by `count`, the highest come in below."""
+    return Cat(value[len(value) - count :], value[: len(value) - count])

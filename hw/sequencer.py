@@ -1,0 +1,112 @@
+"""Reads the program and keeps the next instruction ready."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from . import isa, layouts
+from .config import Config
+
+
+class Sequencer(wiring.Component):
+    """Fetches instruction after instruction, a word a cycle, while the one before is at work.
+
+    Attributes
+    ----------
+    running : In
+        A run is going on; else the host may reach the memory.
+    start, batches : In
+        Go through the program, so many times, one or more.
+    layer, valid : Out
+        The next layer instruction is complete.
+    first : Out
+        It is the first of the program.
+    taken : In
+        Loader and feeder have copied it: the next cycle may already bring words of another.
+    finished : Out
+        The last batch has been handed out to its end; holds while `running` does.
+    bus : In
+        The host's side.
+    """
+
+    running: Signal
+    start: Signal
+    batches: Signal
+    layer: data.View
+    valid: Signal
+    first: Signal
+    taken: Signal
+    finished: Signal
+    bus: wiring.PureInterface
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "running":  In(1),
+            "start":    In(1),
+            "batches":  In(32),
+            "layer":    Out(isa.layout(isa.LAYER)),
+            "valid":    Out(1),
+            "first":    Out(1),
+            "taken":    In(1),
+            "finished": Out(1),
+            "bus":      In(layouts.host_bus(cfg, isa.Space.PROGRAM)),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        m.submodules.memory = memory = Memory(shape=layouts.WORD, depth=cfg.program_depth, init=[])
+        read, write = memory.read_port(), memory.write_port()
+        pc = Signal(range(cfg.program_depth))
+        m.d.comb += [
+            read.addr.eq(Mux(self.running, pc, self.bus.row)),
+            write.addr.eq(self.bus.row),
+            write.data.eq(self.bus.w_data),
+            write.en.eq(self.bus.write),
+        ]
+        m.d.sync += self.bus.r_data.eq(read.data)
+
+        words = Signal(data.ArrayLayout(32, isa.length(isa.Op.LAYER)), reset_less=True)
+        m.d.comb += self.layer.eq(words)
+        asked = Signal(range(isa.length(isa.Op.LAYER) + 1))
+        """Words of the instruction whose address has been given."""
+        came = Signal.like(asked)
+        """Words of it that are there."""
+        coming = Signal()
+        batches_left = Signal(32)
+        op = data.View(isa.layout(isa.LAYER), words.as_value()).op
+
+        with m.FSM():
+            with m.State("STOPPED"):
+                with m.If(self.start):
+                    m.d.sync += [pc.eq(0), self.first.eq(1), batches_left.eq(self.batches - 1)]
+                    m.d.sync += [asked.eq(0), came.eq(0), coming.eq(0)]
+                    m.next = "FETCH"
+            with m.State("FETCH"):
+                whole = came == isa.length(isa.Op.LAYER)
+                with m.If(asked != isa.length(isa.Op.LAYER)):
+                    m.d.sync += [asked.eq(asked + 1), pc.eq(pc + 1), coming.eq(1)]
+                with m.Else():
+                    m.d.sync += coming.eq(0)
+                with m.If(coming):
+                    m.d.sync += [words[came].eq(read.data), came.eq(came + 1)]
+                with m.If((came != 0) & (op != isa.Op.LAYER.value)):
+                    # The end, or no instruction at all: anything else would be run as nobody wrote it.
+                    m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
+                    m.d.sync += [self.first.eq(1), batches_left.eq(batches_left - 1)]
+                    with m.If(batches_left == 0):
+                        m.next = "FINISHED"
+                with m.Elif(whole):
+                    m.next = "READY"
+            with m.State("READY"):
+                m.d.comb += self.valid.eq(1)
+                with m.If(self.taken):
+                    m.d.sync += [asked.eq(0), came.eq(0), self.first.eq(0)]
+                    m.next = "FETCH"
+            with m.State("FINISHED"):
+                m.d.comb += self.finished.eq(1)
+                with m.If(~self.running):
+                    m.next = "STOPPED"
+        return m

@@ -1,0 +1,165 @@
+"""Weight memory, and the loader that keeps the array's shadow filled."""
+
+from amaranth import Array, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from . import isa, layouts
+from .config import Config
+
+
+class WeightMemory(wiring.Component):
+    """Holds the tiles, a bank for each port.
+
+    Attributes
+    ----------
+    running : In
+        The array reads; else the host may.
+    address : In
+        Row for port 0; port ``p`` reads the same row ``p * cfg.load_cycles`` cycles later, when the
+        part of the array that it feeds wants it.
+    w : Out, one for each port
+        Weights, `LATENCY` cycles after the address.
+    bus : In
+        The host's side.
+    """
+
+    LATENCY = 4
+
+    running: Signal
+    address: Signal
+    w: list[data.View]
+    bus: wiring.PureInterface
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "running": In(1),
+            "address": In(range(cfg.weight_depth)),
+            "w":       Out(layouts.weights(cfg)).array(cfg.weight_ports),
+            "bus":     In(layouts.host_bus(cfg, isa.Space.WEIGHTS)),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        words = []
+        late = self.address
+        for p in range(cfg.weight_ports):
+            # The registers that a block RAM has around it anyway, and the distance between ports.
+            for i in range(self.LATENCY - 2 if p == 0 else cfg.load_cycles):
+                later = Signal.like(self.address, name=f"address_{p}_{i}")
+                m.d.sync += later.eq(late)
+                late = later
+            m.submodules[f"bank_{p}"] = bank = Memory(
+                shape=data.ArrayLayout(8, cfg.cols), depth=cfg.weight_depth, init=[]
+            )
+            read, write = bank.read_port(), bank.write_port(granularity=1)
+            m.d.comb += [
+                read.addr.eq(Mux(self.running, late, self.bus.row)),
+                write.addr.eq(self.bus.row),
+            ]
+            m.d.sync += self.w[p].eq(read.data)
+            for i in range(cfg.port_words):
+                mine = slice(4 * i, min(4 * i + 4, cfg.cols))
+                count = mine.stop - mine.start
+                selected = self.bus.write & (self.bus.word == p * cfg.port_words + i)
+                m.d.comb += [
+                    write.en[mine].eq(selected.replicate(count)),
+                    write.data.as_value()[8 * mine.start : 8 * mine.stop].eq(self.bus.w_data),
+                ]
+                words.append(read.data.as_value()[8 * mine.start : 8 * mine.stop])
+        word = Signal.like(self.bus.word)
+        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(Array(words)[word])]
+        return m
+
+
+class Loader(wiring.Component):
+    """Fetches tile after tile, each as soon as the shadow is free.
+
+    A tile takes ``cfg.load_cycles`` cycles from the one behind the swap that frees the shadow. `ready`
+    is early enough that a pass which starts with it finds the whole tile: passes no shorter than a
+    load follow each other without a gap, also across layers.
+
+    Attributes
+    ----------
+    layer : In
+        The next layer instruction.
+    layer_valid : In
+        It is there.
+    taken : Out
+        It is no longer needed here, from the next cycle on.
+    swap : In
+        A pass starts; only when `ready`.
+    ready : Out
+        A pass may start.
+    address, tag : Out
+        Word to be read, and the row that it is for.
+    """
+
+    layer: data.View
+    layer_valid: Signal
+    taken: Signal
+    swap: Signal
+    ready: Signal
+    address: Signal
+    tag: data.View
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__({
+            "layer":       In(isa.layout(isa.LAYER)),
+            "layer_valid": In(1),
+            "taken":       Out(1),
+            "swap":        In(1),
+            "ready":       Out(1),
+            "address":     Out(range(cfg.weight_depth)),
+            "tag":         Out(layouts.tag(cfg)),
+        })  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        load_cycles = self.cfg.load_cycles
+
+        loaded = Signal()
+        """The shadow holds a tile that no pass has taken, or is being filled with it."""
+        left = Signal(range(load_cycles + 1))
+        """Words of it still to be read."""
+        base = Signal.like(self.address)
+        tiles_last = Signal(self.layer.block_tiles.shape())
+        tiles_left = Signal.like(tiles_last)
+        blocks_left = Signal(self.layer.block_last.shape())
+
+        m.d.comb += [
+            self.ready.eq(loaded & (left <= 1)),
+            self.tag.valid.eq(left != 0),
+            self.tag.row.eq(left - 1),
+        ]
+        with m.If(left != 0):
+            m.d.sync += [left.eq(left - 1), self.address.eq(self.address + 1)]
+
+        with m.If(self.swap | ~loaded):
+            with m.If(loaded & (tiles_left != 0)):
+                m.d.sync += [tiles_left.eq(tiles_left - 1), left.eq(load_cycles)]
+            with m.Elif(loaded & (blocks_left != 0)):
+                m.d.sync += [
+                    blocks_left.eq(blocks_left - 1),
+                    tiles_left.eq(tiles_last),
+                    self.address.eq(base),
+                    left.eq(load_cycles),
+                ]
+            with m.Elif(self.layer_valid):
+                m.d.comb += self.taken.eq(1)
+                m.d.sync += [
+                    loaded.eq(1),
+                    left.eq(load_cycles),
+                    base.eq(self.layer.weights),
+                    self.address.eq(self.layer.weights),
+                    tiles_last.eq(self.layer.block_tiles),
+                    tiles_left.eq(self.layer.block_tiles),
+                    blocks_left.eq(self.layer.block_last),
+                ]
+            with m.Else():
+                m.d.sync += loaded.eq(0)
+        return m
