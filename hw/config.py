@@ -170,10 +170,10 @@ NAMED: dict[str, Config] = {
     "tiny": Config(
         rows=3,
         cols=2,
-        scratchpad_bytes=8192,
+        scratchpad_bytes=16384,
         acc_depth=256,
         program_depth=1024,
-        weight_depth=65536,
+        weight_depth=32768,
     ),
     "default": Config(),
     "wide": Config(rows=16, cols=16),

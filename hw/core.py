@@ -161,7 +161,7 @@ class Runner(wiring.Component):
             inputs.start.eq(self.start),
             inputs.ring.eq(self.ring),
             outputs.cycle.eq(self.cycle),
-            outputs.finish.eq(sequencer.finished & feeder.idle),
+            outputs.finish.eq(self.running & sequencer.finished & feeder.idle),
             self.events.eq(Cat(feeder.fed, feeder.stalls)),
             self.layer_start.eq(feeder.layer_taken),
             self.layer_first.eq(sequencer.first),

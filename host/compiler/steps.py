@@ -5,7 +5,7 @@ requantization. A fully connected layer is one with a single position; pooling a
 convolution takes along are channel by channel ("diagonal") convolutions with weights of one.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,19 +61,8 @@ class Step:
     """Shape of the last layer's output in the network: (C, H, W) or (F,)."""
     flattened: bool
     """The network has flattened this output, channels first."""
-    bound: int = field(default=0)
+    bound: int = 0
     """Largest magnitude that an accumulator can have."""
-
-    @property
-    def conv_shape(self) -> tuple[int, int]:
-        """Rows and columns of accumulators before the pool."""
-        height, width, _ = self.input_shape
-        top, bottom, left, right = self.padding
-        _, ky, kx, _ = self.weight.shape
-        return (
-            (height + top + bottom - ky) // self.stride[0] + 1,
-            (width + left + right - kx) // self.stride[1] + 1,
-        )
 
 
 ONE = Window((1, 1), (1, 1))
@@ -189,7 +178,10 @@ def lower_layer(layer: Layer, before: Quantization) -> Step:
 def lower_conv(layer: Conv2d, before: Quantization) -> Step:
     channels, height, width = layer.input_shape
     weight = layer.weight.transpose(0, 2, 3, 1)
-    out, *_ = layer.weight.shape
+    out, ky, kx, _ = weight.shape
+    if kx == width + layer.padding[2] + layer.padding[3]:
+        # A window as wide as the map lies in one piece: one long kernel row has fewer slices.
+        weight = weight.reshape(out, 1, ky * kx, channels)
     pool = layer.sum_pool or ONE
     if max(pool.kernel) > MAX_WINDOW:
         raise LeptonError(
