@@ -79,7 +79,7 @@ class Accumulators(wiring.Component):
 
         pooled = self.pooled[c]
         keep = ~done.pool_sum & (pooled > total)
-        with m.If(done.result):
+        with m.If(done.valid & done.result):
             m.d.sync += pooled.eq(
                 Mux(done.window_first, total, Mux(keep, pooled, total + Mux(done.pool_sum, pooled, 0)))
             )

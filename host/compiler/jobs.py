@@ -47,7 +47,8 @@ class Tiling:
 
 
 def tile(step: Step, cfg: Config, batch: int) -> Tiling:
-    """Chooses the blocks of a step that take the fewest cycles, and of those the smallest.
+    """Chooses the blocks of a step: the fewest cycles, then the fewest jobs, then the smallest blocks,
+    whose results come in the shortest bursts.
 
     `batch` images run at once where the step is a vector, else one. Raises LeptonError when no block
     fits the accumulators or a count does not fit its field.
@@ -74,14 +75,13 @@ def tile(step: Step, cfg: Config, batch: int) -> Tiling:
             vectors = block_rows * block_columns * window
             most_tiles = min(tiles, cfg.acc_depth // vectors)
             for job_tiles in _splits(tiles, most_tiles):
-                cost = _cost(
-                    cfg, rows, columns, tiles, passes, window, block_rows, block_columns, job_tiles
-                )
-                if best is None or (cost, vectors * job_tiles) < best[0]:
-                    best = (cost, vectors * job_tiles), (block_rows, block_columns, job_tiles)
+                shape = block_rows, block_columns, job_tiles
+                jobs = tuple(_jobs(rows, columns, tiles, *shape))
+                cost = _cost(cfg, jobs, passes, window)
+                if best is None or (cost, len(jobs), vectors * job_tiles) < best[0]:
+                    best = (cost, len(jobs), vectors * job_tiles), jobs
     assert best is not None
-    jobs = tuple(_jobs(rows, columns, tiles, *best[1]))
-    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, jobs)
+    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, best[1])
     _check_fields(step, tiling)
     return tiling
 
@@ -99,13 +99,10 @@ def _splits(count: int, most: int) -> list[int]:
     return sorted((s for s in sizes if s <= most), reverse=True)
 
 
-def _cost(
-    cfg: Config, rows: int, columns: int, tiles: int, passes: int, window: int, block_rows: int,
-    block_columns: int, job_tiles: int,
-) -> int:  # fmt: skip
+def _cost(cfg: Config, jobs: tuple[Job, ...], passes: int, window: int) -> int:
     """Cycles of a step, with what its bursts of results cost; see docs/architecture.md."""
     total = 0
-    for job in _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):
+    for job in jobs:
         vectors = job.rows * job.columns * window
         one_pass = max(vectors, cfg.load_cycles, shortest_pass(job.tiles, vectors, cfg))
         block = one_pass * job.tiles * passes
