@@ -1,0 +1,138 @@
+"""The float models that Lepton ships: their layers, their trained weights, their cost in MACs."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import nn
+
+from host.errors import LeptonError
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def lenet5() -> nn.Sequential:
+    """LeNet-5 for 1x28x28 images, which ``conv1`` pads to 32x32; random weights."""
+    return _lenet(nn.Conv2d(1, 6, 5, padding=2))
+
+
+def lenet_cifar() -> nn.Sequential:
+    """LeNet-5 for 3x32x32 images, 651,720 MACs each; random weights."""
+    return _lenet(nn.Conv2d(3, 6, 5))
+
+
+def _lenet(conv1: nn.Conv2d) -> nn.Sequential:
+    layers: list[tuple[str, nn.Module]] = [
+        ("conv1", conv1),
+        ("relu1", nn.ReLU()),
+        ("pool1", nn.MaxPool2d(2, 2)),
+        ("conv2", nn.Conv2d(6, 16, 5)),
+        ("relu2", nn.ReLU()),
+        ("pool2", nn.MaxPool2d(2, 2)),
+        ("flatten", nn.Flatten()),
+        ("fc1", nn.Linear(400, 120)),
+        ("relu3", nn.ReLU()),
+        ("fc2", nn.Linear(120, 84)),
+        ("relu4", nn.ReLU()),
+        ("fc3", nn.Linear(84, 10)),
+    ]
+    return nn.Sequential(OrderedDict(layers))
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One architecture trained on one dataset; ``build`` makes it with random weights."""
+
+    name: str
+    dataset: str
+    build: Callable[[], nn.Module]
+    input_shape: tuple[int, int, int]
+    summary: str
+
+    @property
+    def architecture(self) -> str:
+        """The name that ``lepton train`` takes together with ``--dataset``."""
+        return self.build.__name__
+
+    @property
+    def weights(self) -> Path:
+        """The state dict in the repository; a JSON file of the same name says what made it."""
+        return WEIGHTS / f"{self.name}.pt"
+
+
+MODELS: dict[str, ModelInfo] = {
+    info.name: info
+    for info in (
+        ModelInfo("lenet5-mnist", "mnist", lenet5, (1, 28, 28), "LeNet-5, handwritten digits"),
+        ModelInfo("lenet5-fashion", "fashion-mnist", lenet5, (1, 28, 28), "LeNet-5, clothing"),
+        ModelInfo("lenet-cifar10", "cifar10", lenet_cifar, (3, 32, 32), "LeNet-5, color photos"),
+    )
+}
+
+
+def find(model: str, dataset: str | None = None) -> ModelInfo:
+    """The entry of ``MODELS`` for a name in it, or for an architecture and a dataset.
+
+    ``dataset`` may be left out where only one is possible. What is unknown, or contradicts itself
+    as ``find("lenet5-mnist", "cifar10")`` does, is a ``LeptonError``.
+    """
+    known = [m for m in MODELS.values() if model in (m.name, m.architecture)]
+    if not known:
+        names = dict.fromkeys(n for m in MODELS.values() for n in (m.architecture, m.name))
+        raise LeptonError(f"no model is called {model!r}; there are {', '.join(names)}")
+    fitting = [m for m in known if dataset in (None, m.dataset)]
+    if len(fitting) == 1:
+        return fitting[0]
+    datasets = " or ".join(m.dataset for m in known)
+    if dataset is None:
+        raise LeptonError(f"{model} needs a dataset: {datasets}")
+    raise LeptonError(f"{model} is for the dataset {datasets}, not {dataset!r}")
+
+
+def load(name: str, weights: Path | None = None) -> nn.Module:
+    """The model ``name`` of ``MODELS`` in eval mode, with its shipped weights or ``weights``."""
+    if name not in MODELS:
+        raise LeptonError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    info = MODELS[name]
+    path = info.weights if weights is None else Path(weights)
+    module = info.build()
+    try:
+        state = torch.load(path, weights_only=True)
+    except FileNotFoundError:
+        raise LeptonError(f"{path}: no such weights file") from None
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise LeptonError(f"{path}: not a state dict that torch.save wrote") from error
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise LeptonError(f"{path}: not weights of {info.architecture}: {reason}") from error
+    return module.eval()
+
+
+def macs(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
+    """Multiply-accumulates for one image, by the name of each layer that has any."""
+    counts: dict[str, int] = {}
+    hooks = [
+        layer.register_forward_hook(_counter(name, counts))
+        for name, layer in module.named_modules()
+        if isinstance(layer, (nn.Conv2d, nn.Linear))
+    ]
+    try:
+        with torch.no_grad():
+            module(torch.zeros(1, *input_shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return counts
+
+
+def _counter(name: str, counts: dict[str, int]) -> Callable[..., None]:
+    def count(layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        weight = layer.get_parameter("weight")
+        counts[name] = output.numel() * weight[0].numel()
+
+    return count
