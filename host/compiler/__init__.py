@@ -134,7 +134,9 @@ class _Assembly:
             fields["source"] += source_image * source.stride
             fields["target"] += target_image * target.stride
             bound = encode.allow(self.history, step, tiling, job, i, source_image)
-            emits = last and (self.layers or (last_step and last_image))
+            # A tensor that holds a whole batch is sent once, when all of it is there.
+            complete = last_image or target.count == 1
+            emits = last and complete and (self.layers or last_step)
             if emits:
                 self._output(step, target, last_image and last_step)
             self.words += isa.encode(
