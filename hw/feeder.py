@@ -28,7 +28,7 @@ class Feeder(wiring.Component):
     weights_ready, swap : In, Out
         A pass may start; it starts.
     input_ready, input_base, input_release : In, In, Out
-        The oldest input slot is full; its address; it has been read.
+        The oldest input slot is full; its address; its last vector goes in this cycle.
     emit_busy, emit_read, emit_address, emit_taken : In, In, In, Out
         An output is being sent; a word of it is wanted, from there; it is being read instead of a slice.
     emit_start, emit_source, emit_words, emit_after : Out
@@ -131,6 +131,7 @@ class Feeder(wiring.Component):
             self.result_push.eq(fire & has_result),
             self.fed.eq(fire),
             self.swap.eq(fire & pass_first),
+            self.input_release.eq(fire & ends & layer.release_input),
         ]
 
         pending, earlier = self._pending(m, taken)
@@ -192,7 +193,7 @@ class Feeder(wiring.Component):
         m.d.comb += [
             order.pool_sum.eq(layer.pool_sum),
         ]
-        self._address(m, layer, fire, layer_first, advancing, pass_first, order, ends)
+        self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
     def _pending(self, m: Module, taken: Signal) -> tuple[Signal, Signal]:
@@ -276,12 +277,12 @@ class Feeder(wiring.Component):
 
     def _address(
         self, m: Module, layer: data.View, fire: Signal, layer_first: Signal, advancing: dict,
-        pass_first: Signal, order: data.View, ends: Signal,
+        pass_first: Signal, order: data.View,
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
         step, base, address = Signal(width), Signal(width), Signal(width)
-        first, emit, release = Signal(), Signal(), Signal()
+        first, emit = Signal(), Signal()
         fired = Signal()
         chosen = Signal(layouts.vector(self.cfg))
         for n in isa.LEVELS:
@@ -300,8 +301,6 @@ class Feeder(wiring.Component):
             ),
             chosen.swap.eq(fire & pass_first),
             chosen.accumulate.eq(order),
-            release.eq(fire & ends & layer.release_input),
-            self.input_release.eq(release),
         ]
         here = Mux(emit | first, base, address)
         with m.If(fired):

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
+from .delay import delayed
 
 
 class Inputs(wiring.Component):
@@ -26,8 +27,11 @@ class Inputs(wiring.Component):
     base : Out
         Its address.
     release : In
-        It has been read: it may be filled again.
+        Its last vector goes in this cycle: the next slot is the oldest from now on, and it may be filled
+        again `RELEASE` cycles later, when that vector has been read.
     """
+
+    RELEASE = 2
 
     i: stream.Interface
     ring: data.View
@@ -52,12 +56,13 @@ class Inputs(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         ring = self.ring
-        full = Signal(8)
-        """Slots that are full and not released."""
+        full, held = Signal(8), Signal(8)
+        """Slots that are full and not released; the same, and those still being read."""
+        freed = delayed(m, "freed", self.release, self.RELEASE)
         words_left = Signal(ring.words.shape())
         write_slots_left, read_slots_left = Signal(8), Signal(8)
         address = Signal(self.cfg.address_width)
-        room = full != ring.slots
+        room = held != ring.slots
 
         m.d.comb += [
             self.filled.eq(full != 0),
@@ -68,7 +73,10 @@ class Inputs(wiring.Component):
         ]
         written = self.i.valid & self.i.ready
         complete = written & (words_left == 0)
-        m.d.sync += full.eq(full + complete - self.release)
+        m.d.sync += [
+            full.eq(full + complete - self.release),
+            held.eq(held + complete - freed),
+        ]
         with m.If(written):
             m.d.sync += [address.eq(address + 4), words_left.eq(words_left - 1)]
         with m.If(complete):
@@ -87,6 +95,7 @@ class Inputs(wiring.Component):
         with m.If(begin):
             m.d.sync += [
                 full.eq(0),
+                held.eq(0),
                 address.eq(ring.address),
                 self.base.eq(ring.address),
                 words_left.eq(ring.words - 1),
