@@ -156,7 +156,9 @@ class Feeder(wiring.Component):
             self.idle.eq(~active & (pending == 0)),
         ]
 
-        with m.If(timer != 0):
+        # A vector that is late within its pass makes the next pass as late: an accumulator must be
+        # written before it is read, whoever had to wait in between.
+        with m.If((timer != 0) & (fire | pass_first)):
             m.d.sync += timer.eq(timer - 1)
         with m.If(fire):
             m.d.sync += [

@@ -50,7 +50,7 @@ def layer_fields(
     full, tail = (-(-c // cfg.requantizers) for c in (tiling.tile_cols, tail_cols(step, tiling)))
     return {
         "pool_sum": int(step.pool_sum),
-        "pass_min": shortest_pass(job.tiles, vectors, cfg) - 1,
+        "pass_min": shortest_pass(job.tiles, vectors) - 1,
         **{f"{n}_last": count - 1 for n, count in counts.items()},
         **{f"step_{n}": value for n, value in steps_of(moves, counts).items()},
         **{f"move_{n}": value for n, value in steps_of(targets, counts).items()},

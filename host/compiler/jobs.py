@@ -86,9 +86,9 @@ def tile(step: Step, cfg: Config, batch: int) -> Tiling:
     return tiling
 
 
-def shortest_pass(tiles: int, vectors: int, cfg: Config) -> int:
+def shortest_pass(tiles: int, vectors: int) -> int:
     """Cycles that a pass must take at least, so that an accumulator is written before it is read."""
-    if tiles * max(vectors, cfg.load_cycles) >= Accumulators.HAZARD:
+    if tiles * vectors >= Accumulators.HAZARD:
         return 1
     return -(-Accumulators.HAZARD // tiles)
 
@@ -104,7 +104,7 @@ def _cost(cfg: Config, jobs: tuple[Job, ...], passes: int, window: int) -> int:
     total = 0
     for job in jobs:
         vectors = job.rows * job.columns * window
-        one_pass = max(vectors, cfg.load_cycles, shortest_pass(job.tiles, vectors, cfg))
+        one_pass = max(vectors, cfg.load_cycles, shortest_pass(job.tiles, vectors))
         block = one_pass * job.tiles * passes
         results = job.rows * job.columns * job.tiles
         burst = results * cfg.beats - one_pass * job.tiles - cfg.result_depth * cfg.beats
