@@ -1,0 +1,109 @@
+"""hw/array.py"""
+
+import numpy as np
+import pytest
+
+from hw.array import Array
+from hw.config import Config
+from hw.pe_row import PERow
+from tests.hw.simulation import play
+
+SHAPES = [(1, 1, 1), (1, 3, 1), (5, 1, 2), (5, 3, 1), (5, 3, 2), (5, 2, 4), (7, 2, 4), (4, 4, 4), (3, 6, 3)]
+"""Rows, columns, ports; with 5 rows the last of 4 ports has none."""
+
+
+def config(rows, cols, ports, **more):
+    return Config(rows=rows, cols=cols, weight_ports=ports, **more)
+
+
+def run(cfg, tiles, passes, starts, load_starts):
+    """Plays passes of vectors, each with its tile, and compares all sums.
+
+    Pass ``i`` starts in cycle ``starts[i]`` with a swap, the tags of its tile in ``load_starts[i]``.
+    """
+    cycles = starts[-1] + len(passes[-1]) + Array.latency(cfg) + cfg.cols
+    cycles = max(cycles, load_starts[-1] + cfg.rows + 2 * cfg.load_cycles + cfg.cols)
+    rng = np.random.default_rng(seed=cycles)
+    a = rng.integers(-128, 128, (cycles, cfg.rows))
+    swap = np.zeros(cycles, int)
+    tag = [{"valid": 0, "row": int(r)} for r in rng.integers(0, cfg.load_cycles, cycles)]
+    w = rng.integers(-128, 128, (cfg.weight_ports, cycles, cfg.cols))
+    for tile, vectors, start, load in zip(tiles, passes, starts, load_starts, strict=True):
+        swap[start] = 1
+        a[start : start + len(vectors)] = vectors
+        for i in range(cfg.load_cycles):
+            row = cfg.load_cycles - 1 - i
+            tag[load + i] = {"valid": 1, "row": row}
+            for p in range(cfg.weight_ports):
+                if p * cfg.load_cycles + row < cfg.rows:
+                    w[p, load + i + p * cfg.load_cycles] = tile[p * cfg.load_cycles + row]
+
+    dut = Array(cfg)
+    inputs = [(dut.a, a.tolist()), (dut.swap, swap.tolist()), (dut.tag, tag)]
+    inputs += [(port, w[p].tolist()) for p, port in enumerate(dut.w)]
+    seen = np.array([sums for (sums,) in play(dut, inputs, [dut.sums], cycles)])
+    for i, (tile, vectors, start) in enumerate(zip(tiles, passes, starts, strict=True)):
+        expected = np.asarray(vectors) @ tile
+        for c in range(cfg.cols):
+            first = start + Array.latency(cfg) + c
+            got = seen[first : first + len(vectors), c]
+            assert got.tolist() == expected[:, c].tolist(), f"pass {i}, column {c}"
+
+
+def random_tiles(rng, cfg, count):
+    return rng.integers(-128, 128, (count, cfg.rows, cfg.cols))
+
+
+@pytest.mark.parametrize("registers", [1, 2, 3], ids="registers={}".format)
+def test_latency_is_a_cycle_for_each_row_below_the_first(registers):
+    cfg = config(5, 3, 1, product_registers=registers)
+    assert Array.latency(cfg) == 4 + PERow.latency(cfg) == 6 + registers
+
+
+@pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
+@pytest.mark.parametrize(("a", "w"), [(-128, -127), (-128, -128), (127, -128), (0, -128)])
+def test_extreme_sums_are_exact(rows, cols, ports, a, w):
+    cfg = config(rows, cols, ports)
+    tile = np.full((rows, cols), w)
+    run(cfg, [tile], [[[a] * rows] * 2], [cfg.load_cycles], [0])
+
+
+@pytest.mark.parametrize("registers", [1, 2, 3], ids="registers={}".format)
+@pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
+def test_passes_as_long_as_a_load_follow_each_other_without_a_bubble(rows, cols, ports, registers):
+    cfg = config(rows, cols, ports, product_registers=registers)
+    rng = np.random.default_rng(seed=registers)
+    load, count = cfg.load_cycles, 12
+    # The words of tile i + 1 come in the very cycles of pass i.
+    run(
+        cfg, random_tiles(rng, cfg, count), rng.integers(-128, 128, (count, load, rows)),
+        [load * (i + 1) for i in range(count)], [load * i for i in range(count)],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
+def test_tiles_loaded_at_any_time_of_the_pass_before(rows, cols, ports):
+    cfg = config(rows, cols, ports)
+    rng = np.random.default_rng(seed=7)
+    count, load = 12, cfg.load_cycles
+    starts, loads, end = [], [], 0
+    for _ in range(count):
+        room = int(rng.integers(0, 8))
+        loads.append(end + int(rng.integers(0, room + 1)))
+        end += load + room
+        starts.append(end)
+    lengths = np.diff([*starts, end + 5])
+    passes = [rng.integers(-128, 128, (n, rows)) for n in lengths]
+    run(cfg, random_tiles(rng, cfg, count), passes, starts, loads)
+
+
+def test_a_load_that_comes_with_a_swap_is_for_the_next_one():
+    cfg = config(1, 1, 1)
+    dut = Array(cfg)
+    inputs = [
+        (dut.tag, [{"valid": 1, "row": 0}] * 2), (dut.w[0], [[3], [5]]),
+        (dut.swap, [0, 1, 1]), (dut.a, [[0], [1], [1]]),
+    ]  # fmt: skip
+    seen = play(dut, inputs, [dut.sums], 8)
+    at = 1 + Array.latency(cfg)
+    assert seen[at : at + 2] == [([3],), ([5],)]
