@@ -1,0 +1,66 @@
+# Every target is one call of a tool in .venv, which `make setup` fills.
+
+PYTHON ?= python3
+# More arguments for pip. Where plain `torch` brings CUDA, this takes the far smaller CPU build:
+#   make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_ARGS ?=
+# Of `make verilog`; `lepton configs` lists them.
+CONFIG ?= default
+# Of `make waves`; .fst is far smaller than .vcd and needs liblz4-dev and zlib1g-dev.
+WAVES ?= build/lenet5-mnist.fst
+
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sim test lint format types bench verilog waves docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install everything into .venv (again only when pyproject.toml changed)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Lepton needs Python 3.11 or newer, found as $(PYTHON); name another with PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "Python cannot make virtual environments here; install them with: apt install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(PIP_ARGS) --editable '.[train,dev]'
+	@touch $@
+
+sim: $(READY) ## Run LeNet-5 on the simulated core, whole, then layer by layer under cocotb
+	$(BIN)/lepton run lenet5-mnist
+	$(BIN)/python -m pytest tests/sim/test_bench_core.py -k lenet --verbose
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+lint: $(READY) ## Check the style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## Format the code and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY) ## Check the types
+	$(BIN)/pyright
+
+bench: $(READY) ## Measure the figures of the README into benchmarks/results.json
+	$(BIN)/python -m host.benchmarks
+
+verilog: $(READY) ## Write build/lepton-CONFIG.v (CONFIG=default)
+	@mkdir -p build
+	$(BIN)/lepton verilog --config $(CONFIG) --out build/lepton-$(CONFIG).v
+
+waves: $(READY) ## Record the signals of the tiny core while it runs one image (WAVES=FILE)
+	@mkdir -p $(dir $(WAVES))
+	$(BIN)/lepton run lenet5-mnist --config tiny --images 1 --waves $(WAVES)
+
+docs: $(READY) ## Write the generated pages and tables again
+	$(BIN)/python -m host.docs
+
+clean: ## Remove what was made here, except .venv
+	rm -rf build .pytest_cache .ruff_cache
+	find hw sim host tests -name __pycache__ -prune -exec rm -rf {} +

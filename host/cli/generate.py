@@ -1,0 +1,75 @@
+"""`lepton compile`, `verilog` and `configs`: what a configuration is and what is made for it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from host.cli import options
+from host.cli.options import STDOUT, Batch, Changes, ConfigName, Model
+from hw.config import LIMITS, NAMED
+
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")]
+
+
+def compile_program(
+    model: Model, out: Out, batch: Batch = 1, config: ConfigName = "default",
+    changes: Changes = None,
+) -> None:  # fmt: skip
+    """Quantize a shipped model and write its program for a configuration."""
+    chosen = options.configuration(config, changes)
+    options.check_writable(out, "--out")
+
+    from host import data, models
+    from host.compiler import compile
+    from host.quantize import quantize
+
+    module = models.load(model)
+    width = chosen.multiplier_width
+    graph = quantize(module, data.calibration(model), multiplier_width=width, name=model)
+    program = compile(graph, chosen, batch=batch)
+    program.save(out)
+    typer.echo(
+        f"{out}: {len(program.words):,} words of program, {len(program.weights):,} rows of weights, "
+        f"{len(program.table):,} rows of requantization table"
+    )
+
+
+def verilog(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="File to write; - is standard output.")
+    ],
+    config: ConfigName = "default",
+    changes: Changes = None,
+) -> None:  # fmt: skip
+    """Write the Verilog of a configuration, top module `lepton`."""
+    chosen = options.configuration(config, changes)
+    options.check_writable(out, "--out")
+
+    from host.program import write_whole
+    from sim import build
+
+    text = build.verilog(chosen)
+    if out == STDOUT:
+        sys.stdout.write(text)
+        return
+    write_whole(out, text.encode())
+    typer.echo(f"{out}: {chosen.rows} x {chosen.cols} array, {text.count(chr(10)):,} lines")
+
+
+def configs() -> None:
+    """List the named configurations and the fields that --set changes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("field")
+    for name in NAMED:
+        table.add_column(name, justify="right")
+    table.add_column("from", justify="right")
+    table.add_column("to", justify="right")
+    for field, (low, high) in LIMITS.items():
+        values = [f"{getattr(config, field):,}" for config in NAMED.values()]
+        table.add_row(field, *values, f"{low:,}", f"{high:,}")
+    Console().print(table)

@@ -1,0 +1,73 @@
+"""Options that several commands have, and what they mean."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from host.errors import LeptonError
+from hw.config import NAMED, Config, named
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="lenet5-mnist, lenet5-fashion or lenet-cifar10.")
+]
+ConfigName = Annotated[
+    str, typer.Option("--config", metavar="NAME", help=f"Configuration: {', '.join(NAMED)}.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field of the configuration (repeatable); `lepton configs` lists them.",
+    ),
+]
+Batch = Annotated[int, typer.Option("--batch", metavar="B", min=1, help="Images run together.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder of the dataset's official files, else LEPTON_DATA, Debian's or a download.",
+    ),
+]
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="PATH", help="Write the result as JSON; - is standard output."),
+]
+
+STDOUT = Path("-")
+
+
+def configuration(name: str, changes: list[str] | None) -> Config:
+    """The named configuration with the fields that --set changes."""
+    config = named(name)
+    fields = {}
+    for change in changes or ():
+        field, equals, value = change.partition("=")
+        if not equals:
+            raise LeptonError(f"--set takes FIELD=VALUE, as in --set rows=8, not {change!r}")
+        try:
+            fields[field.strip()] = int(value)
+        except ValueError:
+            # An unknown field is the likelier mistake, and its refusal lists those there are.
+            config.with_fields({field.strip(): getattr(config, field.strip(), 0)})
+            raise LeptonError(f"--set {field}: {value!r} is not an integer") from None
+    return config.with_fields(fields)
+
+
+def check_writable(path: Path | None, option: str) -> None:
+    """Refuses, before long work, a path at which no file can be written."""
+    if path is None or path == STDOUT:
+        return
+    if path.exists() and not path.is_file():
+        # Such as /dev/null, which a rename would replace.
+        raise LeptonError(f"{option}: {path} is not a regular file; name one that is, or a new one")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise LeptonError(
+            f"{option}: {path} cannot be written: {path.parent}: {error.strerror}"
+        ) from error

@@ -1,0 +1,13 @@
+"""What holds for all tests: nothing of the machine they run on decides what they see."""
+
+import os
+
+import pytest
+
+# Two workers on two processors: with more threads each, they only take turns.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def no_dataset_of_this_machine(monkeypatch):
+    monkeypatch.delenv("LEPTON_DATA", raising=False)
