@@ -104,7 +104,7 @@ async def put(ctx: Any, stream: Any, payloads: Iterable[Any], pause: Iterator[bo
             await ctx.tick()
         ctx.set(stream.payload, payload)
         ctx.set(stream.valid, 1)
-        await ctx.tick().until(stream.ready)
+        await _until(ctx, stream.ready)
         ctx.set(stream.valid, 0)
 
 
@@ -115,10 +115,21 @@ async def get(ctx: Any, stream: Any, number: int, pause: Iterator[bool]) -> list
         while next(pause):
             await ctx.tick()
         ctx.set(stream.ready, 1)
-        (payload,) = await ctx.tick().sample(stream.payload).until(stream.valid)
+        payload = await _until(ctx, stream.valid, stream.payload)
         ctx.set(stream.ready, 0)
         came.append(plain(payload))
     return came
+
+
+async def _until(ctx: Any, condition: Any, value: Any = 0) -> Any:
+    """The value in the first cycle in which the condition holds.
+
+    Amaranth's own `until` complains when it is waited for in the background as the simulation ends.
+    """
+    while True:
+        _, _, holds, result = await ctx.tick().sample(condition, value)
+        if holds:
+            return result
 
 
 def lawful(stream: Any) -> Testbench:
@@ -126,9 +137,10 @@ def lawful(stream: Any) -> Testbench:
 
     async def monitor(ctx: Any) -> None:
         offered = None
-        async for _, _, valid, ready, payload in ctx.tick().sample(
-            stream.valid, stream.ready, stream.payload
-        ):
+        while True:
+            _, _, valid, ready, payload = await ctx.tick().sample(
+                stream.valid, stream.ready, stream.payload
+            )
             payload = plain(payload)
             if offered is not None:
                 assert valid, f"took {offered} back"
