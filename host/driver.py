@@ -58,8 +58,8 @@ class Counters:
 class Session:
     """A program on hardware. Use it as a context manager; `run` as often as you like.
 
-    `target` is "sim" for the Verilated core, or a transport of your own. LeptonError when the hardware
-    is not the one that the program was compiled for, or does not answer.
+    `target` is "sim" for the Verilated core, or a transport of your own. LeptonError when the
+    hardware is not the one that the program was compiled for, or does not answer.
     """
 
     counters: Counters | None = None
@@ -105,7 +105,12 @@ class Session:
         count = len(values)
         batches = -(-count // program.batch)
         # The last batch is filled with images that nobody asked for.
-        values = np.concatenate((values, np.zeros_like(values, shape=(batches * program.batch - count, *values.shape[1:]))))
+        values = np.concatenate(
+            (
+                values,
+                np.zeros_like(values, shape=(batches * program.batch - count, *values.shape[1:])),
+            )
+        )
         words = program.pack(values).ravel()
         start = packets.packet(
             Packet.RUN,
@@ -145,7 +150,9 @@ class Session:
         (reply,) = self._exchange(packets.packet(Packet.ID), 1)
         magic, version, *words = (int(w) for w in packets.read(reply, Reply.ID))
         if magic != isa.MAGIC or version != VERSION:
-            raise LeptonError(f"the hardware is no Lepton of version {VERSION}: {magic:#x}, {version}")
+            raise LeptonError(
+                f"the hardware is no Lepton of version {VERSION}: {magic:#x}, {version}"
+            )
         wrong = [
             f"{name} is {there} and should be {here}"
             for (name, here), there in zip(config.items(), words, strict=True)
@@ -180,15 +187,17 @@ class Session:
             np.add.at(by_layer, list(program.instruction_layers), spent)
             layers = tuple(
                 LayerCycles(
-                    info.name, info.macs * program.batch,
+                    info.name,
+                    info.macs * program.batch,
                     dict(zip(isa.COUNTERS, row.tolist(), strict=True)),
-                )  # fmt: skip
+                )
                 for info, row in zip(program.layers, by_layer, strict=True)
             )
         return Counters(total, batches, program.batch, stamps, layers)
 
     def _trace(self, rows: int) -> np.ndarray:
-        """Counters at the start of each layer instruction of the last batch: int64 (rows, counters)."""
+        """Counters at the start of each layer instruction of the last batch: int64 (rows,
+        counters)."""
         cfg = self.program.config
         row_words = isa.row_words(cfg, Space.TRACE)
         per_packet = cfg.packet_words // row_words
@@ -199,9 +208,7 @@ class Session:
             pieces.append(packets.read(reply, Reply.DATA).reshape(count, row_words))
         return np.concatenate(pieces).astype(np.int64)
 
-    def _layers(
-        self, outputs: list[np.ndarray], batches: int, count: int
-    ) -> dict[str, np.ndarray]:
+    def _layers(self, outputs: list[np.ndarray], batches: int, count: int) -> dict[str, np.ndarray]:
         """Outputs of all batches put together, layer by layer."""
         program = self.program
         names = list(dict.fromkeys(o.layer for o in program.outputs))
@@ -218,15 +225,19 @@ class Session:
 
 
 def as_int8(images: np.ndarray, shape: tuple[int, ...], quantization: Quantization) -> np.ndarray:
-    """Images as the network takes them: int8 as they are, float quantized; LeptonError for others."""
+    """Images as the network takes them: int8 as they are, float quantized; else LeptonError."""
     images = np.asarray(images)
     if images.ndim != len(shape) + 1 or images.shape[1:] != shape or len(images) == 0:
         wanted = ", ".join(("N", *map(str, shape)))
-        raise LeptonError(f"images have the shape {images.shape}; the network takes ({wanted}), N > 0")
+        raise LeptonError(
+            f"images have the shape {images.shape}; the network takes ({wanted}), N > 0"
+        )
     if images.dtype == np.int8:
         return images
     if images.dtype not in (np.float32, np.float64):
-        raise LeptonError(f"images are {images.dtype}; the network takes float32, or quantized int8")
+        raise LeptonError(
+            f"images are {images.dtype}; the network takes float32, or quantized int8"
+        )
     if not np.isfinite(images).all():
         raise LeptonError("images hold a value that is not finite; the network takes real numbers")
     return quantization.quantize(images)

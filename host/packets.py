@@ -27,7 +27,8 @@ class Words:
 
 def header(packet: Packet | Reply, length: int = 0, space: Space | None = None) -> int:
     """First word of a packet."""
-    fields = {"opcode": packet.value, "length": length, "space": space.value if space else 0}
+    memory = space.value if space else 0
+    fields: dict[int | str, int] = {"opcode": packet.value, "length": length, "space": memory}
     return isa.HEADER.const(fields).as_bits()
 
 
@@ -75,12 +76,12 @@ def read(reply: np.ndarray, expected: Reply) -> np.ndarray:
     if fields.opcode == Reply.ERROR.value and len(reply) == 3:
         refused = isa.HEADER.from_bits(int(reply[2]))
         raise LeptonError(
-            f"the hardware refused a packet with opcode {refused.opcode}, memory {refused.space} and "
-            f"{refused.length} words: {Cause(int(reply[1])).name.lower()}"
+            f"the hardware refused a packet with opcode {refused.opcode}, memory {refused.space} "
+            f"and {refused.length} words: {Cause(int(reply[1])).name.lower()}"
         )
     if fields.opcode != expected.value or fields.length != len(reply) - 1:
         raise LeptonError(
-            f"the hardware sent a packet of {len(reply)} words with header {int(reply[0]):#010x} where "
-            f"{expected.name} was expected; reset it and try again"
+            f"the hardware sent a packet of {len(reply)} words with header {int(reply[0]):#010x} "
+            f"where {expected.name} was expected; reset it and try again"
         )
     return reply[1:]

@@ -7,6 +7,7 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Output:
     """It is the network's output, not a tensor on the way."""
 
     def unpack(self, words: np.ndarray) -> np.ndarray:
-        """int8 (packets * count, *graph_shape) from the words of packets, uint32 (packets, words)."""
+        """int8 (packets * count, *graph_shape) from the words of packets: uint32 (packets, n)."""
         height, width, channels = self.shape
         top, bottom, left, right = self.border
         outer = (height + top + bottom, width + left + right, channels)
@@ -100,7 +101,7 @@ class Program:
         return self.batch // self.images_per_slot
 
     def pack(self, images: np.ndarray) -> np.ndarray:
-        """Words of input slots, uint32 (slots, words), for int8 images whose number fills batches."""
+        """Words of input slots, uint32 (slots, words), for int8 images that fill batches."""
         height, width, channels = self.input_map
         if images.shape[1:] == (channels, height, width):
             images = images.transpose(0, 2, 3, 1)
@@ -134,13 +135,15 @@ class Program:
             raise LeptonError(f"{path} is not a Lepton program of this version; compile it again")
         digest, body = content[len(MAGIC) :][:DIGEST], content[len(MAGIC) + DIGEST :]
         if hashlib.sha256(body).digest() != digest:
-            raise LeptonError(f"the program {path} is damaged: its checksum is wrong; compile it again")
+            raise LeptonError(
+                f"the program {path} is damaged: its checksum is wrong; compile it again"
+            )
         with np.load(io.BytesIO(body)) as arrays:
             fields = json.loads(arrays["header"].tobytes())
             return _from_fields(fields, {name: arrays[name] for name in ARRAYS})
 
 
-def _from_fields(fields: dict, arrays: dict[str, np.ndarray]) -> Program:
+def _from_fields(fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> Program:
     """The inverse of `asdict`: lists become tuples and records their classes again."""
     try:
         fields["config"] = Config(**fields["config"])
@@ -151,10 +154,10 @@ def _from_fields(fields: dict, arrays: dict[str, np.ndarray]) -> Program:
     fields["outputs"] = tuple(Output(**_tuples(o)) for o in fields["outputs"])
     fields["layers"] = tuple(LayerInfo(**_tuples(layer)) for layer in fields["layers"])
     fields["borders"] = tuple(tuple(b) for b in fields["borders"])
-    return Program(**_tuples(fields), **arrays)
+    return Program(**_tuples(fields | arrays))
 
 
-def _tuples(record: dict) -> dict:
+def _tuples(record: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
 
 

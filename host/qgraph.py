@@ -22,7 +22,9 @@ class Quantization:
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Float32 to int8, rounded half to even (numerics, *Input*)."""
-        q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + np.float32(self.zero_point)
+        q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + np.float32(
+            self.zero_point
+        )
         return np.clip(q, -128, 127).astype(np.int8)
 
     def dequantize(self, q: np.ndarray) -> np.ndarray:

@@ -10,10 +10,11 @@ from .config import Config
 
 
 class Accumulators(wiring.Component):
-    """Adds the sums of all passes, and pools complete ones, in each column a cycle later than before.
+    """Adds the sums of all passes, and pools complete ones, in each column a cycle later than
+    before.
 
-    An accumulator is read two cycles before its sum comes (a block RAM with its output register) and
-    written one cycle after: `HAZARD` cycles must lie between two vectors for one address.
+    An accumulator is read two cycles before its sum comes (a block RAM with its output register)
+    and written one cycle after: `HAZARD` cycles must lie between two vectors for one address.
 
     Attributes
     ----------
@@ -81,7 +82,11 @@ class Accumulators(wiring.Component):
         keep = ~done.pool_sum & (pooled > total)
         with m.If(done.valid & done.result):
             m.d.sync += pooled.eq(
-                Mux(done.window_first, total, Mux(keep, pooled, total + Mux(done.pool_sum, pooled, 0)))
+                Mux(
+                    done.window_first,
+                    total,
+                    Mux(keep, pooled, total + Mux(done.pool_sum, pooled, 0)),
+                )
             )
         m.d.sync += self.push[c].eq(done.valid & done.result & done.window_last)
         return stages[1]

@@ -29,8 +29,8 @@ class Array(wiring.Component):
         The row of each port's group that ``w`` is for. A tile is loaded from the highest to row 0.
     w : In, one for each port
         Weights. Port ``p`` feeds the rows from ``p * cfg.load_cycles`` on, and its word must come
-        ``p * cfg.load_cycles`` cycles after the tag: whoever reads it from memory delays its address,
-        which is far narrower.
+        ``p * cfg.load_cycles`` cycles after the tag: whoever reads it from memory delays its
+        address, which is far narrower.
     sums : Out
         Sums of products over the rows.
     """
@@ -65,7 +65,9 @@ class Array(wiring.Component):
             m.submodules[f"row_{r}"] = row = PERow(cfg)
             rows.append(row)
             port, row_in_port = divmod(r, cfg.load_cycles)
-            above = skew_columns(m, self.w[port], f"w_{port}") if row_in_port == 0 else rows[r - 1].w_o
+            above = (
+                skew_columns(m, self.w[port], f"w_{port}") if row_in_port == 0 else rows[r - 1].w_o
+            )
             m.d.comb += [
                 row.a.eq(slice_[0]),
                 row.swap.eq(swap),
@@ -88,7 +90,7 @@ class Array(wiring.Component):
         return m
 
 
-def skew_columns(m: Module, w: data.View, name: str) -> data.View:
+def skew_columns(m: Module, w: data.View, name: str):
     """Delays column ``c`` by ``c`` cycles."""
     cols = w.shape().length
     skewed = Signal(w.shape(), name=f"{name}_skewed")

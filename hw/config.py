@@ -67,8 +67,8 @@ class Config:
             )
         if self.requantizers > self.bank_bytes:
             raise ConfigError(
-                f"requantizers={self.requantizers} is more than the {self.bank_bytes} bytes that the "
-                f"scratchpad of {self.rows} rows writes per cycle"
+                f"requantizers={self.requantizers} is more than the {self.bank_bytes} bytes that "
+                f"the scratchpad of {self.rows} rows writes per cycle"
             )
         if self.link_width not in LINK_WIDTHS:
             raise ConfigError(f"link_width={self.link_width} is none of {LINK_WIDTHS}")
@@ -178,7 +178,8 @@ NAMED: dict[str, Config] = {
     "default": Config(),
     "wide": Config(rows=16, cols=16),
 }
-"""Configurations that have a name: `tiny` for tests, `default` for LeNet, `wide` as the peers have it."""
+"""Configurations that have a name: `tiny` for tests, `default` for LeNet, `wide` as the peers have
+it."""
 
 
 def named(name: str) -> Config:

@@ -23,7 +23,8 @@ from .scratchpad import Scratchpad
 from .sequencer import Sequencer
 from .weights import Loader, WeightMemory
 
-# A tile must be complete when the first slice of its pass arrives, and may not be a cycle too early.
+# A tile must be complete when the first slice of its pass arrives, and may not be a cycle too
+# early.
 assert WeightMemory.LATENCY == Feeder.LATENCY + Scratchpad.LATENCY - 1
 
 
@@ -154,7 +155,9 @@ class Runner(wiring.Component):
             m.d.sync += self.running.eq(1)
         with m.If(outputs.finished):
             m.d.sync += self.running.eq(0)
-        m.d.comb += [part.running.eq(self.running) for part in (sequencer, weights, scratchpad, table)]
+        m.d.comb += [
+            part.running.eq(self.running) for part in (sequencer, weights, scratchpad, table)
+        ]
         m.d.comb += [
             sequencer.start.eq(self.start),
             sequencer.batches.eq(self.batches),
@@ -199,9 +202,7 @@ class Runner(wiring.Component):
             outputs.after.eq(feeder.emit_after),
             outputs.retired.eq(post.retired),
             outputs.word.eq(scratchpad.word),
-            outputs.word_valid.eq(
-                delayed(m, "emit", feeder.vector.emit, Scratchpad.WORD_LATENCY)
-            ),
+            outputs.word_valid.eq(delayed(m, "emit", feeder.vector.emit, Scratchpad.WORD_LATENCY)),
         ]
 
         # The datapath.

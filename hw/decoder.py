@@ -279,7 +279,7 @@ class Decoder(wiring.Component):
                 ]
                 m.next = "HEADER"
 
-    def _send(self, m: Module, reply: Reply, length, last):  # noqa: ANN001, ANN202
+    def _send(self, m: Module, reply: Reply, length, last):
         """Sends a header; returns whether it goes."""
         out = data.View(isa.HEADER, self.o.p.data)
         m.d.comb += [

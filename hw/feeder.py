@@ -1,6 +1,7 @@
-"""The loop nest of a layer: which slice enters the array in each cycle, and what becomes of its sums."""
+"""The loop nest of a layer: which slice enters the array in each cycle, and what becomes of its
+sums."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,10 +15,10 @@ INNER = 4
 class Feeder(wiring.Component):
     """Decides, cycle by cycle, whether the next vector of the layer may go, and sends it.
 
-    A vector waits for its weights (first of a pass), for an image, for the results of earlier layers
-    that it may read, for the output of an earlier run of the program, and for room for its result;
-    `stalls` says for which, in the order of `isa.COUNTERS`. The decision is taken `LATENCY` cycles
-    before the vector leaves, so that its address has registers to be made in.
+    A vector waits for its weights (first of a pass), for an image, for the results of earlier
+    layers that it may read, for the output of an earlier run of the program, and for room for its
+    result; `stalls` says for which, in the order of `isa.COUNTERS`. The decision is taken `LATENCY`
+    cycles before the vector leaves, so that its address has registers to be made in.
 
     Attributes
     ----------
@@ -30,7 +31,8 @@ class Feeder(wiring.Component):
     input_ready, input_base, input_release : In, In, Out
         The oldest input slot is full; its address; its last vector goes in this cycle.
     emit_busy, emit_read, emit_address, emit_taken : In, In, In, Out
-        An output is being sent; a word of it is wanted, from there; it is being read instead of a slice.
+        An output is being sent; a word of it is wanted, from there; it is being read instead of a
+        slice.
     emit_start, emit_source, emit_words, emit_after : Out
         The layer that ends in this cycle has an output, and so many results are before it.
     result_push, result : Out
@@ -198,7 +200,7 @@ class Feeder(wiring.Component):
         self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
-    def _pending(self, m: Module, taken: Signal) -> tuple[Signal, Signal]:
+    def _pending(self, m: Module, taken: Value) -> tuple[Signal, Signal]:
         """Results on their way, and those of them that earlier layers sent."""
         pending = Signal(range(self.cfg.result_depth + 1))
         earlier = Signal.like(pending)
@@ -223,7 +225,7 @@ class Feeder(wiring.Component):
                 m.d.sync += [counts[i].eq(layer[f"{i}_last"]) for i in inner]
             inner.append(n)
 
-    def _target(self, m: Module, layer: data.View, taken: Signal, sent: Signal, last: dict) -> None:
+    def _target(self, m: Module, layer: data.View, taken: Value, sent: Value, last: dict) -> None:
         """Where results go."""
         target = self.result.target
         with m.If(sent):
@@ -234,8 +236,8 @@ class Feeder(wiring.Component):
         with m.If(taken):
             m.d.sync += target.eq(self.layer.target)
 
-    def _table(self, m: Module, layer: data.View, taken: Signal, done: Signal, last: dict) -> None:
-        """What requantizes the tile's results: `done` with the last vector of a tile's last pass."""
+    def _table(self, m: Module, layer: data.View, taken: Value, done: Value, last: dict) -> None:
+        """What requantizes the tile's results; `done` with the last vector of its last pass."""
         table = self.result.table
         m.d.comb += self.result.beats_last.eq(
             Mux(last["tile"], layer.tail_beats_last, layer.beats_last)
@@ -245,7 +247,7 @@ class Feeder(wiring.Component):
         with m.If(taken):
             m.d.sync += table.eq(self.layer.table)
 
-    def _emit(self, m: Module, layer: data.View, ended: Signal) -> None:
+    def _emit(self, m: Module, layer: data.View, ended: Value) -> None:
         m.d.comb += [
             self.emit_start.eq(ended & (layer.emit_words != 0)),
             self.emit_source.eq(layer.emit_source),
@@ -253,10 +255,11 @@ class Feeder(wiring.Component):
         ]
 
     def _order(
-        self, m: Module, layer: data.View, fire: Signal, sum_first: Signal, sum_last: Signal,
-        window_last: Signal, counts: dict, taken: Signal,
+        self, m: Module, layer: data.View, fire: Value, sum_first: Signal, sum_last: Value,
+        window_last: Value, counts: dict, taken: Value,
     ) -> data.View:  # fmt: skip
-        """What the accumulators do with this vector; their address counts the vectors of a block's k."""
+        """What the accumulators do with this vector; their address counts the vectors of a block's
+        k."""
         order = Signal(layouts.accumulate(self.cfg))
         address = Signal(range(self.cfg.acc_depth), reset_less=True)
         tile_last = _all(counts[n] == 0 for n in isa.LEVELS[: INNER + 1])
@@ -278,8 +281,8 @@ class Feeder(wiring.Component):
         return order
 
     def _address(
-        self, m: Module, layer: data.View, fire: Signal, layer_first: Signal, advancing: dict,
-        pass_first: Signal, order: data.View,
+        self, m: Module, layer: data.View, fire: Value, layer_first: Value, advancing: dict,
+        pass_first: Value, order: data.View,
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
@@ -315,7 +318,7 @@ class Feeder(wiring.Component):
         ]
 
 
-def _all(conditions):  # noqa: ANN001, ANN202 - amaranth's Values
+def _all(conditions):
     return Cat(*conditions).all()
 
 

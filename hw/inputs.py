@@ -27,8 +27,8 @@ class Inputs(wiring.Component):
     base : Out
         Its address.
     release : In
-        Its last vector goes in this cycle: the next slot is the oldest from now on, and it may be filled
-        again `RELEASE` cycles later, when that vector has been read.
+        Its last vector goes in this cycle: the next slot is the oldest from now on, and it may be
+        filled again `RELEASE` cycles later, when that vector has been read.
     """
 
     RELEASE = 2

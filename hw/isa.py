@@ -91,11 +91,11 @@ HEADER = data.StructLayout({"length": 16, "space": 8, "opcode": 8})
 """First word of a packet, both ways: words of payload, memory, opcode."""
 
 RUN_WORDS = ("batches", "input_address", "input_words", "input_slots", "input_total")
-"""Payload of ``RUN``: how often to run the program (1 or more); where the ring of input slots starts
-(bytes, a multiple of 4), the words of a slot and the number of slots (1 to 255); and how many words
-of input the whole run takes."""
+"""Payload of ``RUN``: how often to run the program (1 or more); where the ring of input slots
+starts (bytes, a multiple of 4), the words of a slot and the number of slots (1 to 255); and how
+many words of input the whole run takes."""
 
-COUNTERS = (
+COUNTERS: tuple[str, ...] = (
     "cycles",
     "fed",
     "stall_weights",
@@ -210,7 +210,7 @@ def layout(fields: tuple[Field, ...]) -> data.FlexibleLayout:
 
 
 def encode(op: Op, **values: int) -> list[int]:
-    """Words of an instruction. A step may be negative; all else must fit its field, or ValueError."""
+    """Words of an instruction; ValueError for what does not fit. Only steps may be negative."""
     words = [0] * length(op)
     given = {"op": op.value, **values}
     for field in INSTRUCTIONS[op]:

@@ -108,7 +108,8 @@ def ring(cfg: Config) -> data.StructLayout:
 class HostBus(wiring.Signature):
     """How the packet decoder reaches a memory: one 32-bit word of one row at a time.
 
-    `row` and `word` hold while `write` or `read` is high; `data` is valid `READ_LATENCY` cycles later.
+    `row` and `word` hold while `write` or `read` is high; `data` is valid `READ_LATENCY` cycles
+    later.
     """
 
     READ_LATENCY = 2

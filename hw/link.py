@@ -13,8 +13,8 @@ WORD = 32
 class LinkIn(wiring.Component):
     """Beats to words, the first in the lowest bits.
 
-    A packet that ends within a word has it filled with zeros. A beat of 64 bits is two words; behind a
-    packet of an odd number the second is padding, which `PacketBuffer` drops.
+    A packet that ends within a word has it filled with zeros. A beat of 64 bits is two words;
+    behind a packet of an odd number the second is padding, which `PacketBuffer` drops.
     """
 
     i: stream.Interface

@@ -14,7 +14,8 @@ class Outputs(wiring.Component):
     Attributes
     ----------
     start, source, words, after : In
-        Send so many words from that byte address on, behind so many results that are not yet written.
+        Send so many words from that byte address on, behind so many results that are not yet
+        written.
     retired : In
         One more is written.
     busy : Out

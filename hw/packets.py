@@ -37,7 +37,11 @@ class PacketBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=RECEIVED, depth=depth, init=[])
         write, read = memory.write_port(), memory.read_port()
         # One bit more than an address, so that full and empty differ.
-        tail, whole, head = Signal(range(2 * depth)), Signal(range(2 * depth)), Signal(range(2 * depth))
+        tail, whole, head = (
+            Signal(range(2 * depth)),
+            Signal(range(2 * depth)),
+            Signal(range(2 * depth)),
+        )
 
         next_head = Signal.like(head)
         m.d.comb += [
@@ -96,7 +100,14 @@ class PacketBuffer(wiring.Component):
         return m
 
     def _next(
-        self, m: Module, left, tail: Signal, whole: Signal, cause: Signal, *, first: bool  # noqa: ANN001
+        self,
+        m: Module,
+        left,
+        tail: Signal,
+        whole: Signal,
+        cause: Signal,
+        *,
+        first: bool,
     ) -> None:
         """What a word means of which `left` more must follow."""
         m.d.sync += tail.eq(tail + 1)
@@ -125,7 +136,8 @@ class ReplyMux(wiring.Component):
     answers, outputs : In
         Packets.
     abort : In
-        The source of `outputs` has forgotten what it was sending: a packet that was begun is closed.
+        The source of `outputs` has forgotten what it was sending: a packet that was begun is
+        closed.
     o : Out
         Packets, from a register.
     """

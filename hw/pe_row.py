@@ -1,5 +1,7 @@
 """One row of weight-stationary processing elements."""
 
+from itertools import pairwise
+
 from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -14,10 +16,10 @@ class PERow(wiring.Component):
     A whole row is one component holding packed vectors: a component for each PE simulates half as
     fast in Verilator and compiles slower.
 
-    The activation, and with it the bits that load and swap weights, reaches column ``c`` after ``c``
-    cycles; what enters a column from above must be as late. The next weights wait in a shadow, which
-    is also the wire to the row below: a load writes the shadows of all rows down to the one that it
-    is for, and the ones above it are written again by the loads that follow.
+    The activation, and with it the bits that load and swap weights, reaches column ``c`` after
+    ``c`` cycles; what enters a column from above must be as late. The next weights wait in a
+    shadow, which is also the wire to the row below: a load writes the shadows of all rows down to
+    the one that it is for, and the ones above it are written again by the loads that follow.
 
     Attributes
     ----------
@@ -87,7 +89,7 @@ class PERow(wiring.Component):
                 m.d.sync += w[c].eq(shadow[c])
             m.d.sync += products[0][c].eq(a[c] * w[c])
             m.d.sync += p[c].eq(self.p_i[c] + products[-1][c])
-        for before, after in zip(products, products[1:], strict=False):
+        for before, after in pairwise(products):
             m.d.sync += after.eq(before)
 
         m.d.comb += [self.w_o.eq(shadow), self.p_o.eq(p)]

@@ -1,4 +1,4 @@
-"""Post-processing: takes results from their buffer, requantizes them and says where the bytes go."""
+"""Post-processing: takes results from their buffer, requantizes them and addresses the bytes."""
 
 from amaranth import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, fifo, wiring

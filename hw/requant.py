@@ -1,5 +1,7 @@
 """Requantization: accumulator to int8, as docs/numerics.md says."""
 
+from itertools import pairwise
+
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -11,7 +13,8 @@ HALF = 16
 """Bits of the lower part of an accumulator, multiplied apart: a block multiplies 18 x 18 bits."""
 
 COARSE = 512
-"""What lies outside of [-COARSE, COARSE) is clamped whatever the zero point is, so it need not be exact."""
+"""What lies outside of [-COARSE, COARSE) is clamped whatever the zero point is, so it need not be
+exact."""
 
 
 class Requant(wiring.Component):
@@ -54,7 +57,7 @@ class Requant(wiring.Component):
         entries = [Signal(rest, name=f"entry_{i}", reset_less=True) for i in range(1, self.LATENCY)]
         for name in rest.members:
             m.d.sync += entries[0][name].eq(self.entry[name])
-        for before, after in zip(entries, entries[1:], strict=False):
+        for before, after in pairwise(entries):
             m.d.sync += after.eq(before)
 
         biased = Signal(signed(width), reset_less=True)
@@ -67,23 +70,21 @@ class Requant(wiring.Component):
         coarse = Signal(signed(10), reset_less=True)
         up = Signal(reset_less=True)
         m.d.sync += [
-            coarse.eq(
-                Mux(floor >= COARSE, COARSE - 1, Mux(floor < -COARSE, -COARSE, floor))
-            ),
+            coarse.eq(Mux(floor >= COARSE, COARSE - 1, Mux(floor < -COARSE, -COARSE, floor))),
             up.eq(guard & (sticky | floor[0])),
         ]
         moved = Signal(signed(12), reset_less=True)
         m.d.sync += moved.eq(coarse + up + entries[6].zero_point)
         last = entries[7]
-        m.d.sync += self.o.eq(
-            Mux(moved < last.lo, last.lo, Mux(moved > last.hi, last.hi, moved))
-        )
+        m.d.sync += self.o.eq(Mux(moved < last.lo, last.lo, Mux(moved > last.hi, last.hi, moved)))
         return m
 
     def _multiply(self, m: Module, biased: Signal, multiplier: Signal) -> Signal:
         """Stages 2 and 3: the exact product, from two halves."""
         low = Signal(HALF + self.cfg.multiplier_width, reset_less=True)
-        high = Signal(signed(max(1, self.cfg.acc_width - HALF) + self.cfg.multiplier_width), reset_less=True)
+        high = Signal(
+            signed(max(1, self.cfg.acc_width - HALF) + self.cfg.multiplier_width), reset_less=True
+        )
         product = Signal(signed(self.cfg.acc_width + self.cfg.multiplier_width), reset_less=True)
         m.d.sync += [
             low.eq(biased[:HALF] * multiplier),

@@ -12,8 +12,8 @@ from .config import Config
 class Results(wiring.Component):
     """Evens out bursts: takes a vector a cycle, skewed by column, gives one for each requantizer.
 
-    It has no bounds of its own: whoever sends vectors into the array counts them and lets no more than
-    ``cfg.result_depth`` be on the way or here.
+    It has no bounds of its own: whoever sends vectors into the array counts them and lets no more
+    than ``cfg.result_depth`` be on the way or here.
 
     Attributes
     ----------

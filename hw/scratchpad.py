@@ -1,6 +1,6 @@
 """Activation memory: reads a slice and writes bytes at any address."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -17,8 +17,8 @@ def exact_log2(n: int) -> int:
 class Scratchpad(wiring.Component):
     """Two banks, for even and odd words of ``cfg.bank_bytes``, so that a slice is always in reach.
 
-    Addresses wrap at the end of the memory. Nothing is read and written in the same cycle and place by
-    a program of the compiler's, so the order between them does not matter.
+    Addresses wrap at the end of the memory. Nothing is read and written in the same cycle and place
+    by a program of the compiler's, so the order between them does not matter.
 
     Attributes
     ----------
@@ -92,7 +92,9 @@ class Scratchpad(wiring.Component):
         m.d.sync += at.eq(address)
         even, odd = (read.data.as_value() for read in reads)
         in_odd = at[bits]
-        words = [half[32 * i : 32 * i + 32] for half in (even, odd) for i in range(cfg.bank_bytes // 4)]
+        words = [
+            half[32 * i : 32 * i + 32] for half in (even, odd) for i in range(cfg.bank_bytes // 4)
+        ]
         m.d.sync += self.word.eq(Array(words)[at[2 : bits + 1]])
         m.d.comb += self.bus.r_data.eq(self.word)
 
@@ -134,7 +136,8 @@ class Scratchpad(wiring.Component):
             ]
 
         # Byte i goes to lane (address + i) modulo the lanes of both banks; a rotation within `span`
-        # lanes, repeated, puts it there, and the mask, rotated over all lanes, says which copy counts.
+        # lanes, repeated, puts it there, and the mask, rotated over all lanes, says which copy
+        # counts.
         turned = source.as_value()
         for bit in range(exact_log2(span)):
             moved = _rotate_left(turned, 8 << bit)
@@ -151,11 +154,11 @@ class Scratchpad(wiring.Component):
             ]
 
 
-def _drop_bytes(value: Signal, yes: Signal, count: int):  # noqa: ANN202 - amaranth's Value
+def _drop_bytes(value: Value, yes: Value, count: int):
     """Shifts `count` bytes out at the lower end, if `yes`."""
     return Mux(yes, value[8 * count :], value[: len(value) - 8 * count])
 
 
-def _rotate_left(value: Signal, count: int):  # noqa: ANN202 - amaranth's Value
+def _rotate_left(value: Value, count: int):
     """The lowest bits move up by `count`, the highest come in below."""
     return Cat(value[len(value) - count :], value[: len(value) - count])

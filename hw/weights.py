@@ -78,9 +78,9 @@ class WeightMemory(wiring.Component):
 class Loader(wiring.Component):
     """Fetches tile after tile, each as soon as the shadow is free.
 
-    A tile takes ``cfg.load_cycles`` cycles from the one behind the swap that frees the shadow. `ready`
-    is early enough that a pass which starts with it finds the whole tile: passes no shorter than a
-    load follow each other without a gap, also across layers.
+    A tile takes ``cfg.load_cycles`` cycles from the one behind the swap that frees the shadow.
+    `ready` is early enough that a pass which starts with it finds the whole tile: passes no shorter
+    than a load follow each other without a gap, also across layers.
 
     Attributes
     ----------

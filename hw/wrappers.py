@@ -9,10 +9,11 @@ from .core import Core
 
 
 class AxiStream(wiring.Component):
-    """The core as an AXI4-Stream peripheral, with the port names by which FPGA tools infer the buses.
+    """The core as an AXI4-Stream peripheral, with the port names by which FPGA tools infer the
+    buses.
 
-    A transfer is a beat of ``cfg.link_width`` bits; there is no TKEEP, because a packet's header tells
-    its length: a packet that ends within a beat has it filled with zeros.
+    A transfer is a beat of ``cfg.link_width`` bits; there is no TKEEP, because a packet's header
+    tells its length: a packet that ends within a beat has it filled with zeros.
 
     Attributes
     ----------

@@ -1,5 +1,7 @@
 """Compiler: an integer network and a configuration to a program."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from host.compiler import encode
@@ -23,7 +25,7 @@ def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = Fal
     if batch < 1:
         raise LeptonError(f"a batch has at least one image, not {batch}")
     steps = lower(graph, config.acc_width)
-    for i, (before, step) in enumerate(zip(steps, steps[1:], strict=False), 1):
+    for i, (before, step) in enumerate(pairwise(steps), 1):
         if before.flattened:
             steps[i] = permute_flattened(step, before.output_shape)
     _check_multipliers(steps, config)
@@ -84,9 +86,7 @@ class _Assembly:
             output=self.graph.output,
             output_shape=self.graph.output_shape,
             outputs=tuple(self.outputs),
-            layers=tuple(
-                LayerInfo(step.name, step.layers, step.macs) for step in self.steps
-            ),
+            layers=tuple(LayerInfo(step.name, step.layers, step.macs) for step in self.steps),
             instruction_layers=tuple(self.instruction_steps),
             scratchpad_used=max(self.plan.used, last.address + last.bytes),
             info={**self.graph.info},
@@ -116,8 +116,8 @@ class _Assembly:
         have = getattr(self.config, name)
         if need > have:
             raise LeptonError(
-                f"the network needs {need} {what} and the hardware has {name}={have}; {hint} or set "
-                f"{name}={need}"
+                f"the network needs {need} {what} and the hardware has {name}={have}; "
+                f"{hint} or set {name}={need}"
             )
 
     def _step(self, i: int, image: int) -> None:
@@ -149,8 +149,7 @@ class _Assembly:
                 # What is being sent must not change: with `layers` that may be anything.
                 wait_emit=int(self.layers or (last_step and first)),
                 weights=self.weight_base[i, job.first_tile, job.tiles],
-                table=self.table_base[i]
-                + encode.table_row_of(tiling, job.first_tile, self.config),
+                table=self.table_base[i] + encode.table_row_of(tiling, job.first_tile, self.config),
                 emit_source=target.address if emits else 0,
                 emit_words=target.bytes // 4 if emits else 0,
             )
@@ -160,20 +159,24 @@ class _Assembly:
     def _output(self, step: Step, target: Tensor, final: bool) -> None:
         if target.bytes // 4 >= 1 << 16:
             raise LeptonError(
-                f"the output of {step.name!r} is {target.bytes} bytes at batch {self.batch}, more than "
-                f"the {(1 << 18) - 4} of one packet; use a smaller batch"
+                f"the output of {step.name!r} is {target.bytes} bytes at batch {self.batch}, more "
+                f"than the {(1 << 18) - 4} of one packet; use a smaller batch"
             )
         self.outputs.append(
             Output(
-                layer=step.layers[-1], shape=target.shape, border=target.border, count=target.count,
-                graph_shape=step.graph_shape, final=final,
-            )  # fmt: skip
+                layer=step.layers[-1],
+                shape=target.shape,
+                border=target.border,
+                count=target.count,
+                graph_shape=step.graph_shape,
+                final=final,
+            )
         )
 
     def _borders(self) -> tuple[tuple[int, int, int], ...]:
         """(address, words, value of each byte) to fill when the program is loaded."""
         return tuple(
-            (t.address, t.bytes // 4, t.border_value) for t in self.plan.tensors[1:] if any(t.border)
+            (t.address, t.bytes // 4, t.border_value)
+            for t in self.plan.tensors[1:]
+            if any(t.border)
         )
-
-

@@ -1,7 +1,8 @@
-"""How long a job must wait for the results of jobs before it, as the few numbers that hardware compares.
+"""How long a job must wait for the results of jobs before it, as the few numbers that hardware
+compares.
 
-Results are written in the order in which they were fed. A pass may start while up to ``allow`` results of
-earlier jobs are unwritten, where ``allow`` is linear in slice, kernel row and block.
+Results are written in the order in which they were fed. A pass may start while up to ``allow``
+results of earlier jobs are unwritten, where ``allow`` is linear in slice, kernel row and block.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ NO_WAIT = 30_000
 
 @dataclass
 class Writers:
-    """For each byte of a tensor, the number of the result that writes it last, counted from 1; 0: none."""
+    """For each byte of a tensor, the number of the result that writes it last, counted from 1; 0:
+    none."""
 
     rows: np.ndarray
     """int64 (count * height, width * channels), without the border."""
@@ -45,8 +47,8 @@ NEVER_WAIT = Allow(NO_WAIT, 0, 0, 0)
 def fit(allowed: np.ndarray) -> Allow:
     """The linear bound from below on what each pass allows, of shape (blocks, kernel rows, slices).
 
-    Slopes are the average differences; the start is then the largest that exceeds no pass. Where the
-    sum would be below what it may be the hardware waits longer than needed, never too short.
+    Slopes are the average differences; the start is then the largest that exceeds no pass. Where
+    the sum would be below what it may be the hardware waits longer than needed, never too short.
     """
     if allowed.min() >= NO_WAIT:
         return NEVER_WAIT
@@ -55,9 +57,7 @@ def fit(allowed: np.ndarray) -> Allow:
     for axis, size in enumerate(allowed.shape):
         ends = np.take(allowed, size - 1, axis) - np.take(allowed, 0, axis)
         slopes.append(int(np.floor(ends.min() / max(1, size - 1))))
-    linear = sum(
-        slope * index for slope, index in zip(slopes, np.indices(allowed.shape), strict=True)
-    )
+    linear = np.tensordot(slopes, np.indices(allowed.shape), axes=1)
     start = int((allowed - linear).min())
     limit = 1 << 15
     values = start + linear

@@ -38,8 +38,8 @@ def layer_fields(
     y_in = hop_y * stride_y * source.pitch
     tile_in = tiling.tile_cols if step.diagonal else 0
     moves = {
-        "window_x": stride_x * channels_in, "window_y": stride_y * source.pitch, "x": x_in, "y": y_in,
-        "tile": tile_in, "slice": tiling.slice_bytes, "kernel_y": source.pitch,
+        "window_x": stride_x * channels_in, "window_y": stride_y * source.pitch, "x": x_in,
+        "y": y_in, "tile": tile_in, "slice": tiling.slice_bytes, "kernel_y": source.pitch,
         "block": job.rows * y_in,
     }  # fmt: skip
     x_out = target.stride if step.vector else channels_out
@@ -149,9 +149,7 @@ def record(
         written[image, job.first_row : job.first_row + len(values), columns, where] = values
 
 
-def allow(
-    history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int
-) -> Allow:
+def allow(history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int) -> Allow:
     """How many earlier results may be pending at each pass of the job, which reads that tensor."""
     if tensor not in history.tensors:
         return fit(np.full((1, 1, 1), NO_WAIT))
@@ -160,7 +158,10 @@ def allow(
     if step.vector:
         rows = written[columns].reshape(job.columns, -1)
         newest = rows.max(axis=0)
-        ends = [newest[i * tiling.slice_bytes : (i + 1) * tiling.slice_bytes] for i in range(tiling.slices)]
+        ends = [
+            newest[i * tiling.slice_bytes : (i + 1) * tiling.slice_bytes]
+            for i in range(tiling.slices)
+        ]
         need = np.array([e.max(initial=0) for e in ends]).reshape(1, 1, -1)
     else:
         need = _needed_rows(written[image], step, tiling, job)

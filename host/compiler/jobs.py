@@ -1,7 +1,8 @@
 """Tiling: a step is cut into jobs, each of which is one layer instruction.
 
-A job is a run of whole rows of results and a run of column tiles of one step. Within it, the hardware
-goes through blocks of rows, kernel rows, slices, tiles and positions, in that order from the outside.
+A job is a run of whole rows of results and a run of column tiles of one step. Within it, the
+hardware goes through blocks of rows, kernel rows, slices, tiles and positions, in that order from
+the outside.
 """
 
 from dataclasses import dataclass
@@ -47,11 +48,11 @@ class Tiling:
 
 
 def tile(step: Step, cfg: Config, batch: int) -> Tiling:
-    """Chooses the blocks of a step: the fewest cycles, then the fewest jobs, then the smallest blocks,
-    whose results come in the shortest bursts.
+    """Chooses the blocks of a step: the fewest cycles, then the fewest jobs, then the smallest
+    blocks, whose results come in the shortest bursts.
 
-    `batch` images run at once where the step is a vector, else one. Raises LeptonError when no block
-    fits the accumulators or a count does not fit its field.
+    `batch` images run at once where the step is a vector, else one. Raises LeptonError when no
+    block fits the accumulators or a count does not fit its field.
     """
     _, ky, kx, inputs = step.weight.shape
     channels = step.output_shape[2]
@@ -87,7 +88,7 @@ def tile(step: Step, cfg: Config, batch: int) -> Tiling:
 
 
 def shortest_pass(tiles: int, vectors: int) -> int:
-    """Cycles that a pass must take at least, so that an accumulator is written before it is read."""
+    """Cycles that a pass must take, so that an accumulator is written before it is read."""
     if tiles * vectors >= Accumulators.HAZARD:
         return 1
     return -(-Accumulators.HAZARD // tiles)
@@ -117,7 +118,7 @@ FETCH = isa.length(isa.Op.LAYER) + 6
 """Cycles in which the sequencer gets an instruction ready."""
 
 
-def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):  # noqa: ANN001, ANN202
+def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):
     """Pieces of equal size, and the remainders as jobs of their own."""
     for first_tile in range(0, tiles, job_tiles):
         for first_column in range(0, columns, block_columns):

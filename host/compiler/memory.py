@@ -1,7 +1,8 @@
 """The scratchpad plan: where tensors lie, and which may share their place.
 
-A tensor lies as (height, width, channels) with the border that its reader wants around it. The border is
-written once, when the program is loaded, so a tensor that has one shares its place with no other.
+A tensor lies as (height, width, channels) with the border that its reader wants around it. The
+border is written once, when the program is loaded, so a tensor that has one shares its place with
+no other.
 """
 
 from dataclasses import dataclass, replace
@@ -46,7 +47,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Plan:
-    """Tensors of a program: `tensors[0]` is an input slot, ``tensors[i + 1]`` what step ``i`` writes."""
+    """Tensors of a program: `tensors[0]` is an input slot, ``tensors[i + 1]`` what step ``i``
+    writes."""
 
     tensors: tuple[Tensor, ...]
     slots: int
@@ -62,7 +64,8 @@ SLOTS = 2
 
 
 def plan(steps: list[Step], cfg: Config, batch: int, *, keep: bool = False) -> Plan:
-    """Places all tensors, each for itself while there is room, else sharing; `keep` forbids sharing.
+    """Places all tensors, each for itself while there is room, else sharing; `keep` forbids
+    sharing.
 
     Raises LeptonError when the scratchpad is too small.
     """
@@ -91,7 +94,8 @@ def plan(steps: list[Step], cfg: Config, batch: int, *, keep: bool = False) -> P
 def _place(
     tensors: list[Tensor], slot_bytes: int, batched: int, *, share: bool
 ) -> tuple[list[Tensor], int]:
-    """Addresses by first fit. Tensor ``i`` lives from step ``i - 1``, which writes it, to step ``i``."""
+    """Addresses by first fit. Tensor ``i`` lives from step ``i - 1``, which writes it, to step
+    ``i``."""
     taken: list[tuple[int, int, int, int]] = []
     end = SLOTS * slot_bytes
     placed = [tensors[0]]

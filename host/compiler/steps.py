@@ -1,11 +1,13 @@
 """Lowering: layers of the integer network to steps that the array can run.
 
-A step is a convolution in the widest sense: windows of kernel rows, weights, a pool of accumulators, a
-requantization. A fully connected layer is one with a single position; pooling and clamps that no
-convolution takes along are channel by channel ("diagonal") convolutions with weights of one.
+A step is a convolution in the widest sense: windows of kernel rows, weights, a pool of
+accumulators, a requantization. A fully connected layer is one with a single position; pooling and
+clamps that no convolution takes along are channel by channel ("diagonal") convolutions with weights
+of one.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,7 @@ NO_PADDING: Padding = (0, 0, 0, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing for the array to do. Shapes are (height, width, channels); a vector is (1, 1, F)."""
+    """One thing for the array to do; shapes are (height, width, channels), a vector's (1, 1, F)."""
 
     name: str
     """Of the layer that it computes, the first of them."""
@@ -72,7 +74,11 @@ IDENTITY_SHIFT = 7
 def identity(channels: int, zero_point: int, lo: int = -128, hi: int = 127) -> Requant:
     """Requantization by a factor of one."""
     return Requant(
-        np.full(channels, 1 << IDENTITY_SHIFT), np.full(channels, IDENTITY_SHIFT), zero_point, lo, hi
+        np.full(channels, 1 << IDENTITY_SHIFT),
+        np.full(channels, IDENTITY_SHIFT),
+        zero_point,
+        lo,
+        hi,
     )
 
 
@@ -94,7 +100,9 @@ def lower(graph: QGraph, acc_width: int) -> list[Step]:
         else:
             steps.append(lower_layer(layer, before))
     if not steps:
-        raise LeptonError("the network has no layer that computes anything; add a Linear or a Conv2d")
+        raise LeptonError(
+            "the network has no layer that computes anything; add a Linear or a Conv2d"
+        )
     return [prove(step, acc_width) for step in steps]
 
 
@@ -132,7 +140,7 @@ def lower_layer(layer: Layer, before: Quantization) -> Step:
     zero = before.zero_point
     channels, height, width = as_map(layer.input_shape)
     out_channels, out_height, out_width = as_map(layer.output_shape)
-    common = {
+    common: dict[str, Any] = {
         "name": layer.name,
         "layers": (layer.name,),
         "macs": 0,
@@ -160,8 +168,8 @@ def lower_layer(layer: Layer, before: Quantization) -> Step:
     if isinstance(layer, MaxPool2d):
         if max(layer.window.kernel) > MAX_WINDOW:
             raise LeptonError(
-                f"layer {layer.name!r}: a MaxPool2d window of {layer.window.kernel} is more than the "
-                f"{MAX_WINDOW} x {MAX_WINDOW} of the hardware; use two smaller ones"
+                f"layer {layer.name!r}: a MaxPool2d window of {layer.window.kernel} is more than "
+                f"the {MAX_WINDOW} x {MAX_WINDOW} of the hardware; use two smaller ones"
             )
         return Step(
             **common, **ones, requant=identity(channels, zero), stride=(1, 1),
@@ -185,8 +193,8 @@ def lower_conv(layer: Conv2d, before: Quantization) -> Step:
     pool = layer.sum_pool or ONE
     if max(pool.kernel) > MAX_WINDOW:
         raise LeptonError(
-            f"layer {layer.name!r}: an AvgPool2d of {pool.kernel} directly behind a convolution is more "
-            f"than the {MAX_WINDOW} x {MAX_WINDOW} of the hardware; put a ReLU between them"
+            f"layer {layer.name!r}: an AvgPool2d of {pool.kernel} directly behind a convolution is "
+            f"more than the {MAX_WINDOW} x {MAX_WINDOW} of the hardware; put a ReLU between them"
         )
     count = pool.kernel[0] * pool.kernel[1]
     sums = layer.weight.astype(np.int64).sum(axis=(1, 2, 3))
@@ -233,7 +241,8 @@ def prove(step: Step, acc_width: int) -> Step:
 
 
 def permute_flattened(step: Step, shape: tuple[int, int, int]) -> Step:
-    """A step whose input the network flattened (C, H, W) first, for one that lies (H, W, C) in memory."""
+    """A step whose input the network flattened (C, H, W) first, for one that lies (H, W, C) in
+    memory."""
     height, width, channels = shape
     if step.diagonal:
         return step

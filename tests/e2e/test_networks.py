@@ -60,7 +60,9 @@ class Difference:
     expected: int
 
 
-def difference(module: nn.Module, inputs: torch.Tensor, cfg: Config, batch: int, layers: bool):
+def difference(
+    module: nn.Module, inputs: torch.Tensor, cfg: Config, batch: int, layers: bool
+) -> Difference | None:
     """None when all bytes of 7 images are equal, of all layers or of the output."""
     graph = quantize(module, inputs)
     images = inputs[:7].numpy()
@@ -86,7 +88,8 @@ def test_random_networks_equal_the_reference_in_every_byte(name, first):
             found = difference(module, inputs, CONFIGS[name], (1, 2, 5)[seed % 3], seed % 2 == 1)
         except LeptonError as error:
             # Some do not fit; that must be said with both numbers, and be rare.
-            assert "the hardware has" in str(error), f"seed {seed}: {error}"
+            if "the hardware has" not in str(error):
+                raise
             refused += 1
             continue
         assert found is None, f"{found}: random_network({seed}) on {name}\n{module}"
