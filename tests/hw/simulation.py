@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+from amaranth import Module, Signal
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
@@ -23,7 +24,7 @@ def simulate(
     """Runs every testbench to its end; fails rather than hangs after ``cycles``."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        sim = Simulator(dut)
+        sim = Simulator(_clocked(dut))
         sim.add_clock(PERIOD)
         running = {testbench: testbench.__name__ for testbench in testbenches}
 
@@ -37,6 +38,14 @@ def simulate(
             sim.add_testbench(testbench, background=True)
         sim.add_testbench(watchdog, background=True)
         sim.run()
+
+
+def _clocked(dut: Any) -> Module:
+    """The component in a module that has a clock even if the component has no register."""
+    m = Module()
+    m.submodules.dut = dut
+    m.d.sync += Signal(name="clocked").eq(1)
+    return m
 
 
 def _tracked(testbench: Testbench, running: dict[Testbench, str]) -> Testbench:
