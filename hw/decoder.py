@@ -256,7 +256,8 @@ class Decoder(wiring.Component):
     def _run(self, m: Module, cause: Signal, payload: data.View) -> None:
         """``RUN``: the ring of input slots is measured slot by slot, without a multiplier."""
         batches, address, words, slots, _ = (payload[i] for i in range(len(isa.RUN_WORDS)))
-        end, slots_left = Signal(self.cfg.address_width + 1), Signal(8)
+        # Two slots, each as large as the memory, end at twice its size before that is refused.
+        end, slots_left = Signal(self.cfg.address_width + 2), Signal(8)
         size = self.cfg.scratchpad_bytes
         with m.State("CHECK_RUN"):
             m.d.sync += [end.eq(address), slots_left.eq(slots)]
