@@ -75,7 +75,7 @@ async def a_run_after_a_reset_in_mid_run_is_right(dut) -> None:
 
 
 async def interrupt(to: Exchanges, network: Network, random: Random, cycles: int) -> None:
-    """Starts a run that takes so many cycles and ends it at any time, by a packet or by the wire."""
+    """Starts a run that takes so many cycles; ends it at any time, by a packet or by the wire."""
     program, images = network.program, network.images
     batches = len(images) // program.batch
     words = program.pack(images[: batches * program.batch]).ravel()
