@@ -1,4 +1,4 @@
-"""Running a component: testbenches that cannot hang, streams that stall, signals played and recorded."""
+"""Testbenches that cannot hang, streams that stall, signals that are played and recorded."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence

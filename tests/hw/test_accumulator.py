@@ -102,14 +102,23 @@ def test_vectors_for_one_address_may_follow_after_exactly_hazard_cycles():
     orders, sums = [], []
     for k in range(6):
         last = {"result": 1, "window_first": 1, "window_last": 1} if k == 5 else {}
-        orders += [order(7, first=k == 0, **last), *[order(100 + i, first=1) for i in range(others)]]
+        orders += [
+            order(7, first=k == 0, **last),
+            *[order(100 + i, first=1) for i in range(others)],
+        ]
         sums += [[1 << k, -(1 << k)], *[[99, 99]] * others]
     assert run(cfg, orders, sums)[-1 - others] == [63, -63]
 
 
 def test_the_first_pass_forgets_what_the_accumulator_held():
     cfg = Config(rows=1, cols=1)
-    orders = [order(3, first=1), BUBBLE, BUBBLE, BUBBLE, order(3, first=1, result=1, window_first=1, window_last=1)]
+    orders = [
+        order(3, first=1),
+        BUBBLE,
+        BUBBLE,
+        BUBBLE,
+        order(3, first=1, result=1, window_first=1, window_last=1),
+    ]
     assert run(cfg, orders, [[1000], [5], [5], [5], [7]])[-1] == [7]
 
 
@@ -123,7 +132,8 @@ def window(values, **bits):
 
 
 @pytest.mark.parametrize(
-    "values", [[-5, -7, -6], [-9, -8], [1, 2, 3, 4], [4, 3, 2, 1], [-(1 << 14), 1 << 14], [0, 0], [7]]
+    "values",
+    [[-5, -7, -6], [-9, -8], [1, 2, 3, 4], [4, 3, 2, 1], [-(1 << 14), 1 << 14], [0, 0], [7]],
 )
 def test_max_pool_keeps_the_largest_even_if_all_are_negative(values):
     # The window before must not be remembered.
@@ -143,7 +153,7 @@ def test_a_bubble_inside_a_pooling_window_changes_nothing(pool_sum):
     """Regression: the pool took in whatever the array held in a cycle without a vector."""
     (first, second), sums = window([5, 9], pool_sum=pool_sum)
     bubbles = [
-        {**BUBBLE, "first": 1, "result": 1, "window_first": f, "window_last": last, "pool_sum": pool_sum}
+        {**result(pool_sum=pool_sum), "valid": 0, "window_first": f, "window_last": last}
         for f in (0, 1) for last in (0, 1)
     ]  # fmt: skip
     got = run(Config(rows=1, cols=1), [first, *bubbles, second], [sums[0], *[[1000]] * 4, sums[1]])
@@ -157,7 +167,9 @@ def test_random_orders(cols, acc_width, depth, bubbles):
     rng = np.random.default_rng(seed=cols)
     orders, sums, touched, in_window, pool_sum = [], [], {}, 0, 0
     for t in range(600):
-        bits = {n: int(rng.random() < 0.5) for n in ("first", "result", "window_first", "window_last")}
+        bits = {
+            n: int(rng.random() < 0.5) for n in ("first", "result", "window_first", "window_last")
+        }
         address = int(rng.integers(0, depth))
         if rng.random() < bubbles or t - touched.get(address, -9) < Accumulators.HAZARD:
             orders.append({**BUBBLE, **bits, "address": address, "pool_sum": t % 2})

@@ -8,7 +8,17 @@ from hw.config import Config
 from hw.pe_row import PERow
 from tests.hw.simulation import play
 
-SHAPES = [(1, 1, 1), (1, 3, 1), (5, 1, 2), (5, 3, 1), (5, 3, 2), (5, 2, 4), (7, 2, 4), (4, 4, 4), (3, 6, 3)]
+SHAPES = [
+    (1, 1, 1),
+    (1, 3, 1),
+    (5, 1, 2),
+    (5, 3, 1),
+    (5, 3, 2),
+    (5, 2, 4),
+    (7, 2, 4),
+    (4, 4, 4),
+    (3, 6, 3),
+]
 """Rows, columns, ports; with 5 rows the last of 4 ports has none."""
 
 
@@ -19,7 +29,7 @@ def config(rows, cols, ports, **more):
 def run(cfg, tiles, passes, starts, load_starts):
     """Plays passes of vectors, each with its tile, and compares all sums.
 
-    Pass ``i`` starts in cycle ``starts[i]`` with a swap, the tags of its tile in ``load_starts[i]``.
+    Pass ``i`` starts in ``starts[i]`` with a swap, the load of its tile in ``load_starts[i]``.
     """
     cycles = starts[-1] + len(passes[-1]) + Array.latency(cfg) + cfg.cols
     cycles = max(cycles, load_starts[-1] + cfg.rows + 2 * cfg.load_cycles + cfg.cols)

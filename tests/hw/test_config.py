@@ -34,11 +34,13 @@ def test_a_field_out_of_its_limits_is_refused_with_them(name):
         ({"cols": 2, "requantizers": 3}, "requantizers=3 is more than the 2 columns to serve"),
         (
             {"rows": 5, "cols": 16, "requantizers": 9},
-            "requantizers=9 is more than the 8 bytes that the scratchpad of 5 rows writes per cycle",
+            "requantizers=9 is more than the 8 bytes that the scratchpad of 5 rows "
+            "writes per cycle",
         ),
         (
             {"rows": 1, "cols": 16, "requantizers": 5},
-            "requantizers=5 is more than the 4 bytes that the scratchpad of 1 rows writes per cycle",
+            "requantizers=5 is more than the 4 bytes that the scratchpad of 1 rows "
+            "writes per cycle",
         ),
         ({"link_width": 24}, "link_width=24 is none of (8, 16, 32, 64)"),
         (
@@ -51,7 +53,10 @@ def test_a_field_out_of_its_limits_is_refused_with_them(name):
         ),
         ({"scratchpad_bytes": 1000}, "scratchpad_bytes=1000 is not a power of two"),
         ({"result_depth": 6}, "result_depth=6 is not a power of two"),
-        ({"rows": 17, "scratchpad_bytes": 64}, "scratchpad_bytes=64 is too small for 17 rows; needs 128"),
+        (
+            {"rows": 17, "scratchpad_bytes": 64},
+            "scratchpad_bytes=64 is too small for 17 rows; needs 128",
+        ),
     ],
     ids=lambda v: v if isinstance(v, str) else None,
 )  # fmt: skip
@@ -75,8 +80,9 @@ def test_load_cycles_round_up(rows, ports, load_cycles):
 
 
 @pytest.mark.parametrize(
-    ("cols", "requantizers", "beats", "port_words"), [(1, 1, 1, 1), (4, 3, 2, 1), (5, 5, 1, 2), (6, 1, 6, 2)]
-)  # fmt: skip
+    ("cols", "requantizers", "beats", "port_words"),
+    [(1, 1, 1, 1), (4, 3, 2, 1), (5, 5, 1, 2), (6, 1, 6, 2)],
+)
 def test_beats_and_port_words_round_up(cols, requantizers, beats, port_words):
     cfg = Config(cols=cols, requantizers=requantizers)
     assert (cfg.beats, cfg.port_words) == (beats, port_words)
@@ -107,7 +113,9 @@ def test_changed_fields_make_a_copy_and_an_unknown_one_is_refused():
     cfg = Config()
     assert cfg.with_fields({"rows": 4}) == Config(rows=4)
     assert cfg == Config()
-    with pytest.raises(ConfigError, match=r"no field 'row'; it has rows, cols, .*product_registers$"):
+    with pytest.raises(
+        ConfigError, match=r"no field 'row'; it has rows, cols, .*product_registers$"
+    ):
         cfg.with_fields({"row": 4})
 
 

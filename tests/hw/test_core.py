@@ -15,8 +15,8 @@ from tests.hw.numerics import entry, requantize, words_of
 from tests.hw.simulation import STALLS, get, lawful, pauses, put, simulate
 
 TINY = Config(
-    rows=3, cols=2, scratchpad_bytes=64, weight_depth=8, acc_depth=8, table_depth=4, program_depth=32,
-    result_depth=4, packet_words=32, trace_depth=2,
+    rows=3, cols=2, scratchpad_bytes=64, weight_depth=8, acc_depth=8, table_depth=4,
+    program_depth=32, result_depth=4, packet_words=32, trace_depth=2,
 )  # fmt: skip
 
 
@@ -130,4 +130,3 @@ def test_the_axi_wrapper_passes_transfers_on_and_is_silent_in_reset():
     sim = Simulator(dut)
     sim.add_testbench(testbench)
     sim.run()
-

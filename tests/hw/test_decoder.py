@@ -2,6 +2,8 @@
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ def header(opcode, length=0, space=0):
     return length | space << 16 | opcode << 24
 
 
-def packet(kind, payload=(), space=0):
+def packet(kind: Any, payload: Iterable[int] = (), space: Any = 0) -> list[int]:
     payload = [int(w) & 0xFFFFFFFF for w in payload]
     opcode, space = (v if isinstance(v, int) else v.value for v in (kind, space))
     return [header(opcode, len(payload), space), *payload]
@@ -40,7 +42,7 @@ def error(cause, words):
 
 
 class Bench:
-    """Five memories, a run that can be switched on, and a log of all that the decoder does to them."""
+    """Five memories, a run that can be switched on, and a log of what the decoder does."""
 
     def __init__(self, stalls_in="none", stalls_out="none"):
         self.dut = Decoder(CFG)
@@ -98,10 +100,12 @@ class Bench:
         for bus in self.dut.buses:
             ctx.set(bus.r_data, 0xBAD)
         while True:
-            values = [s for bus in self.dut.buses for s in (bus.row, bus.word, bus.write, bus.w_data)]
+            values = [
+                s for bus in self.dut.buses for s in (bus.row, bus.word, bus.write, bus.w_data)
+            ]
             _, _, *seen = await ctx.tick().sample(*values)
             coming.append([])
-            for space, bus in zip(Space, self.dut.buses, strict=True):
+            for space in Space:
                 row, word, write, w_data = seen[:4]
                 seen = seen[4:]
                 memory = self.memory[space]
@@ -236,7 +240,14 @@ async def test_a_read_longer_than_a_packet_is_refused(b, ctx):
 def test_a_write_whose_words_are_not_its_rows_is_refused(space):
     async def body(b, ctx):
         width = WIDTH[space]
-        for count, words in ((0, 1), (1, width + 1), (1, width - 1), (2, width), (2, 0), (1, 2 * width)):
+        for count, words in (
+            (0, 1),
+            (1, width + 1),
+            (1, width - 1),
+            (2, width),
+            (2, 0),
+            (1, 2 * width),
+        ):
             payload = [0, count, *range(words)]
             if len(payload) <= CFG.packet_words and count * width != words:
                 await b.refuses(ctx, packet(Packet.WRITE, payload, space), Cause.LENGTH)

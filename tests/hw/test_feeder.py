@@ -12,7 +12,7 @@ from hw.config import Config
 from hw.feeder import Feeder
 from tests.hw.simulation import plain, simulate
 
-LEVELS = ("window_x", "window_y", "x", "y", "tile", "slice", "kernel_y", "block")
+LEVELS: tuple[str, ...] = ("window_x", "window_y", "x", "y", "tile", "slice", "kernel_y", "block")
 WEIGHTS, INPUT, DEPENDENCY, POST, OUTPUT, PROGRAM = range(6)
 """Bits of `stalls`."""
 
@@ -83,15 +83,15 @@ class Layer:
 
 def layer(counts=(), source=0, **more):
     """A layer of few loops: counts by name; moves, target_moves and allow_moves too."""
-    moves = {n: 0 for n in LEVELS} | more.pop("moves", {})
-    target_moves = {n: 0 for n in isa.RESULT_LEVELS} | more.pop("target_moves", {})
-    allow_moves = {n: 0 for n in isa.ALLOW_LEVELS} | more.pop("allow_moves", {})
+    moves = dict.fromkeys(LEVELS, 0) | more.pop("moves", {})
+    target_moves = dict.fromkeys(isa.RESULT_LEVELS, 0) | more.pop("target_moves", {})
+    allow_moves = dict.fromkeys(isa.ALLOW_LEVELS, 0) | more.pop("allow_moves", {})
     fields = {
         "src_input": 0, "wait_input": 0, "release_input": 0, "wait_emit": 0, "pool_sum": 0,
         "pass_min": 0, "table": 0, "beats_last": 0, "tail_beats_last": 0, "target": 0,
         "allow": 0x7FFF, "emit_source": 0, "emit_words": 0,
     }  # fmt: skip
-    counts = {n: 1 for n in LEVELS} | dict(counts)
+    counts = dict.fromkeys(LEVELS, 1) | dict(counts)
     return Layer(counts, moves, target_moves, allow_moves, fields | {"source": source} | more)
 
 
@@ -99,7 +99,9 @@ def random_layer(rng, cfg):
     while True:
         counts = {n: int(rng.integers(1, 4 if rng.random() < 0.4 else 2)) for n in LEVELS}
         counts |= {n: int(rng.integers(1, 7)) for n in ("x", "y") if rng.random() < 0.6}
-        counts |= {n: int(rng.integers(1, 5)) for n in ("window_x", "window_y") if rng.random() < 0.3}
+        counts |= {
+            n: int(rng.integers(1, 5)) for n in ("window_x", "window_y") if rng.random() < 0.3
+        }
         if np.prod(list(counts.values())) <= 300:
             break
     size = cfg.scratchpad_bytes
@@ -185,7 +187,14 @@ class Bench:
                 ctx.set(dut.layer.as_value(), instructions[number])
             ctx.set(dut.layer_valid, there)
             ctx.set(dut.weights_taken, there)
-            for name in ("weights_ready", "input_ready", "input_base", "emit_busy", "emit_read", "emit_address"):
+            for name in (
+                "weights_ready",
+                "input_ready",
+                "input_base",
+                "emit_busy",
+                "emit_read",
+                "emit_address",
+            ):
                 ctx.set(getattr(dut, name), now[name])
             ctx.set(dut.retired, retire)
 
@@ -200,10 +209,16 @@ class Bench:
                 cause = INPUT
             elif (v["swap"] and timer) or (earlier and v["allow"] < earlier):
                 cause = DEPENDENCY
-            elif v["accumulate"]["result"] and v["accumulate"]["window_last"] and pending == cfg.result_depth:
+            elif (
+                v["accumulate"]["result"]
+                and v["accumulate"]["window_last"]
+                and pending == cfg.result_depth
+            ):
                 cause = POST
             elif now["emit_read"] or (
-                v["layer_first"] and (fields["wait_emit"] or fields["emit_words"]) and now["emit_busy"]
+                v["layer_first"]
+                and (fields["wait_emit"] or fields["emit_words"])
+                and now["emit_busy"]
             ):
                 cause = OUTPUT
             fires = cause is None
@@ -262,7 +277,9 @@ class Bench:
                 number += 1
             await ctx.tick()
             cycle += 1
-            drained = drained + 1 if number == len(self.layers) and not vectors and not pending else 0
+            drained = (
+                drained + 1 if number == len(self.layers) and not vectors and not pending else 0
+            )
 
     def _expect_vector(self, ctx, vector, expect):
         dut = self.dut
@@ -282,7 +299,10 @@ def words_to_bits(words):
 
 
 TINY = Config(rows=3, cols=2, scratchpad_bytes=1024, acc_depth=512, result_depth=4)
-CONFIGS = [TINY, Config(rows=5, cols=6, requantizers=2, scratchpad_bytes=4096, acc_depth=300, result_depth=8)]
+CONFIGS = [
+    TINY,
+    Config(rows=5, cols=6, requantizers=2, scratchpad_bytes=4096, acc_depth=300, result_depth=8),
+]
 
 
 def free(**changes):
@@ -358,7 +378,9 @@ def test_a_pass_waits_for_its_weights_and_its_other_vectors_do_not():
 
 def test_the_first_vector_waits_for_the_image_and_takes_its_address():
     nest = layer({"x": 3}, source=8, moves={"x": 1}, wait_input=1, src_input=1, release_input=1)
-    bench = Bench(TINY, [nest], lambda cycle: FREE | {"input_ready": int(cycle == 6), "input_base": 4 * cycle})
+    bench = Bench(
+        TINY, [nest], lambda cycle: FREE | {"input_ready": int(cycle == 6), "input_base": 4 * cycle}
+    )
     assert bench.run() == [6, 7, 8]
 
 

@@ -51,7 +51,9 @@ class Ring:
         while True:
             (word,) = await get(ctx, self.dut.o, 1, pause)
             self.memory[word["address"]] = word["data"]
-            assert len(self.written) < (self.released + self.slots) * self.words, "written too early"
+            assert len(self.written) < (self.released + self.slots) * self.words, (
+                "written too early"
+            )
             self.written.append((word["address"], word["data"]))
 
     async def read(self, ctx):

@@ -49,7 +49,9 @@ def test_every_field_holds_its_limits_refuses_what_is_beyond_and_touches_no_othe
         (layer,) = decoded(isa.encode(Op.LAYER, **{**zeros(), name: value}))
         assert layer[1] == {"op": 1, **zeros(), name: value}
     for value in (low - 1, 1 << field.width):
-        with pytest.raises(ValueError, match=rf"^LAYER {name}={value} does not fit {field.width} bits$"):
+        with pytest.raises(
+            ValueError, match=rf"^LAYER {name}={value} does not fit {field.width} bits$"
+        ):
             isa.encode(Op.LAYER, **{**zeros(), name: value})
 
 
@@ -63,7 +65,7 @@ def test_a_layer_wants_every_field_and_no_other():
 @pytest.mark.parametrize("opcode", range(2, 16))
 def test_an_opcode_that_there_is_not_is_refused(opcode):
     with pytest.raises(ValueError, match=str(opcode)):
-        decoded(isa.encode(Op.END) + [opcode])
+        decoded([*isa.encode(Op.END), opcode])
 
 
 def test_fields_do_not_overlap_and_stay_within_their_word():
@@ -81,7 +83,7 @@ def test_the_layout_of_the_hardware_is_that_of_the_words():
     words = rng.integers(0, 1 << 32, isa.length(Op.LAYER)).tolist()
     words[0] = words[0] & ~15 | Op.LAYER.value
     value = isa.layout(isa.LAYER).from_bits(sum(w << 32 * i for i, w in enumerate(words)))
-    (_, fields), = decoded(words)
+    ((_, fields),) = decoded(words)
     for field in isa.LAYER:
         assert value[field.name] == fields[field.name] & ((1 << field.width) - 1), field.name
 

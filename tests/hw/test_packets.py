@@ -9,7 +9,10 @@ from hw.packets import PacketBuffer, ReplyMux
 from tests.hw.simulation import STALLS, get, lawful, pauses, put, simulate
 
 LONGEST = 16
-LINKS = {"to 32 bits": Config(packet_words=LONGEST), "64 bits": Config(packet_words=LONGEST, link_width=64)}
+LINKS = {
+    "to 32 bits": Config(packet_words=LONGEST),
+    "64 bits": Config(packet_words=LONGEST, link_width=64),
+}
 links = pytest.mark.parametrize("link", LINKS)
 
 
@@ -48,7 +51,7 @@ def expected(words, link):
         return refused(words, Cause.TRUNCATED)
     if count > length + padding:
         return refused(words, Cause.EXCESS)
-    return whole((words + [0xFFFFFFFF])[: length + 1])
+    return whole([*words, 0xFFFFFFFF][: length + 1])
 
 
 def transfer(packets, link, stalls_in="none", stalls_out="none"):
@@ -227,7 +230,7 @@ def test_an_abort_closes_the_packet_that_was_begun_and_the_next_one_is_whole(at,
     answer = [0x8700_0000, 0x1234]
 
     async def source(ctx):
-        # Offers words until the abort, with pauses; withdraws them the cycle after, as a reset does.
+        # Offers words until the abort; withdraws them the cycle after, as a reset does.
         rest = pauses(stalls, 1)
         words = iter(sent(outputs))
         word = None

@@ -66,7 +66,11 @@ class Chain(wiring.Component):
     def __init__(self, cfg):
         self.cfg = cfg
         super().__init__(
-            {"load": In(2), "w_i": In(layouts.weights(cfg)), "shadows": Out(layouts.weights(cfg)).array(2)}
+            {
+                "load": In(2),
+                "w_i": In(layouts.weights(cfg)),
+                "shadows": Out(layouts.weights(cfg)).array(2),
+            }
         )
 
     def elaborate(self, platform):

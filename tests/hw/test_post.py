@@ -24,17 +24,21 @@ def test_table_holds_what_the_host_wrote_for_the_host_and_for_the_requantizers(r
     words = [np.concatenate([words_of(e) for e in row]).tolist() for row in entries]
     cells = [(r, w) for r in range(5) for w in range(row_words)]
     n, latency = len(cells), layouts.HostBus.READ_LATENCY
+
+    def cell_word(cell):
+        return words[cell[0]][cell[1]]
+
     dut = Table(cfg)
     order = rng.permutation(n).tolist()
     play_rows = [cells[i][0] for i in order] * 2 + [0] * 5
     inputs = [
         (dut.bus.row, play_rows), (dut.bus.word, [cells[i][1] for i in order] * 2),
-        (dut.bus.write, [1] * n), (dut.bus.w_data, [words[r][w] for r, w in (cells[i] for i in order)]),
+        (dut.bus.write, [1] * n), (dut.bus.w_data, [cell_word(cells[i]) for i in order]),
         (dut.running, [0] * (2 * n) + [1] * 5), (dut.address, [3] * (2 * n) + [4, 2, 0, 1, 3]),
     ]  # fmt: skip
     seen = play(dut, inputs, [dut.bus.r_data, *dut.entries], 2 * n + 5 + latency)
     got = [r_data for r_data, *_ in seen[n + latency : 2 * n + latency]]
-    assert got == [words[cells[i][0]][cells[i][1]] for i in order]
+    assert got == [cell_word(cells[i]) for i in order]
     for t, address in enumerate([4, 2, 0, 1, 3], 2 * n + Results.LATENCY):
         assert list(seen[t][1:]) == entries[address]
 
@@ -48,7 +52,9 @@ class Bench:
         self.results = []
         self.table = {
             row: [
-                random_entry(self.rng, cfg.multiplier_width, 1 << 20, 30, int(self.rng.random() < 0.8))
+                random_entry(
+                    self.rng, cfg.multiplier_width, 1 << 20, 30, int(self.rng.random() < 0.8)
+                )
                 for _ in range(cfg.requantizers)
             ]
             for row in range(cfg.table_depth)
@@ -110,7 +116,9 @@ class Bench:
                     known = number < len(self.results) and beat < len(self.results[number]["acc"])
                     acc = self.results[number]["acc"][beat] if known else [99] * cfg.requantizers
                     ctx.set(dut.acc, acc)
-                    for port, e in zip(dut.entries, self.table.get(table, [entry()] * 9), strict=False):
+                    for port, e in zip(
+                        dut.entries, self.table.get(table, [entry()] * 9), strict=False
+                    ):
                         ctx.set(port, e)
                 _, _, index, beat, table, o, done = await ctx.tick().sample(
                     dut.index, dut.beat, dut.table, dut.o, dut.retired

@@ -31,7 +31,7 @@ def check(cfg, cases):
 
 def test_the_entry_is_laid_out_as_the_host_writes_it():
     e = entry(0xABCD, 47, -(1 << 31), -128, -77, 126, 1)
-    bits = isa.table_entry(Config()).const(e).as_bits()
+    bits = isa.table_entry(Config()).const({**e}).as_bits()
     assert [bits >> 32 * i & 0xFFFFFFFF for i in range(3)] == words_of(e).tolist()
 
 
@@ -62,7 +62,16 @@ def test_every_shift_rounds_ties_to_even_on_both_sides_of_zero(cfg):
 @widths
 def test_every_shift_of_extreme_accumulators_and_multipliers(cfg):
     top = 1 << (cfg.acc_width - 1)
-    accs = [-top, -top + 1, -1, 0, 1, top - 1, *(s << 15 for s in (-1, 1)), *(s << 16 for s in (-1, 1))]
+    accs = [
+        -top,
+        -top + 1,
+        -1,
+        0,
+        1,
+        top - 1,
+        *(s << 15 for s in (-1, 1)),
+        *(s << 16 for s in (-1, 1)),
+    ]
     multipliers = [1, (1 << cfg.multiplier_width) - 1, 1 << (cfg.multiplier_width - 1)]
     check(cfg, [(a, entry(m, s)) for s in range(48) for a in accs for m in multipliers])
 

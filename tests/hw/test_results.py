@@ -12,7 +12,7 @@ SHAPES = [(1, 1), (2, 1), (2, 2), (5, 1), (5, 2), (5, 3), (5, 4), (5, 5), (6, 4)
 
 
 def run(cfg, starts, read_starts):
-    """Vector ``i`` comes from cycle ``starts[i]`` on, skewed; it is read from ``read_starts[i]`` on."""
+    """Vector ``i`` comes, skewed, from ``starts[i]`` on and is read from ``read_starts[i]`` on."""
     rng = np.random.default_rng(seed=len(starts))
     top = 1 << (cfg.acc_width - 1)
     vectors = rng.integers(-top, top, (len(starts), cfg.cols))
@@ -80,7 +80,9 @@ def test_random_bursts_and_a_reader_that_rests(cols, requantizers):
         if n >= cfg.result_depth:
             at = max(at, reads[n - cfg.result_depth] + cfg.beats)
         starts.append(at)
-        free = max(free, at + cols - cfg.beats + 1) + (int(rng.integers(0, 30)) if rng.random() < 0.1 else 0)
+        free = max(free, at + cols - cfg.beats + 1) + (
+            int(rng.integers(0, 30)) if rng.random() < 0.1 else 0
+        )
         reads.append(free)
         free += cfg.beats
     run(cfg, starts, reads)

@@ -8,7 +8,20 @@ from hw.config import Config
 from hw.scratchpad import Scratchpad
 from tests.hw.simulation import play, simulate
 
-SHAPES = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (5, 8), (7, 3), (8, 5), (9, 16), (15, 6), (16, 2), (17, 7)]
+SHAPES = [
+    (1, 1),
+    (2, 2),
+    (3, 3),
+    (4, 4),
+    (5, 1),
+    (5, 8),
+    (7, 3),
+    (8, 5),
+    (9, 16),
+    (15, 6),
+    (16, 2),
+    (17, 7),
+]
 """Rows, which decide the banks, and requantizers, which decide how many bytes are written."""
 
 rows = pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17], ids="rows={}".format)
@@ -76,7 +89,8 @@ def test_slices_and_words_of_every_address_wrap_and_follow_each_other(rows):
     start = n + 1
     inputs = [
         (dut.bus.row, range(n)), (dut.bus.w_data, memory.words), (dut.bus.write, [1] * n),
-        (dut.running, [0] * start + [1] * (len(addresses) + 4)), (dut.address, [0] * start + addresses),
+        (dut.running, [0] * start + [1] * (len(addresses) + 4)),
+        (dut.address, [0] * start + addresses),
     ]  # fmt: skip
     seen = play(dut, inputs, [dut.slice, dut.word], start + len(addresses) + Scratchpad.LATENCY)
     for t, address in enumerate(addresses, start):

@@ -107,7 +107,7 @@ def test_the_next_instruction_is_fetched_while_one_is_at_work_at_a_word_a_cycle(
     rng = np.random.default_rng(seed=1)
     program = [w for _ in range(4) for w in layer(rng)] + END
     ((_, waits),) = run(program, 2)
-    # One cycle for the memory and one to see that the instruction is whole; an END costs a few more.
+    # One cycle for the memory, one to see that the instruction is whole; an END costs some more.
     assert waits[1:4] == waits[5:8] == [LENGTH + 2] * 3
     assert waits[0] <= LENGTH + 3
     assert waits[4] <= LENGTH + 6

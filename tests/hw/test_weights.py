@@ -28,7 +28,9 @@ class Memory:
         self.cfg, self.dut = cfg, WeightMemory(cfg)
         rng = np.random.default_rng(seed=cfg.rows)
         # What does not belong to a column is random as well: it must not matter.
-        whole = rng.integers(-128, 128, (cfg.weight_depth, cfg.weight_ports, cfg.port_words * 4), np.int8)
+        whole = rng.integers(
+            -128, 128, (cfg.weight_depth, cfg.weight_ports, cfg.port_words * 4), np.int8
+        )
         self.bytes = whole[:, :, : cfg.cols]
         self.words = whole.view("<u4").reshape(cfg.weight_depth, -1)
         self.cells = [(r, w) for r in range(cfg.weight_depth) for w in range(self.words.shape[1])]
@@ -137,7 +139,9 @@ def check_loader(cfg, layers, swaps, words):
     for i, swap in enumerate(swaps):
         first, last = words[i * n][0], words[i * n + n - 1][0]
         # In the array a word that comes with the swap or behind it belongs to the next pass.
-        assert last + WeightMemory.LATENCY < swap + TO_ARRAY, f"pass {i} starts before its tile is there"
+        assert last + WeightMemory.LATENCY < swap + TO_ARRAY, (
+            f"pass {i} starts before its tile is there"
+        )
         if i:
             before = swaps[i - 1] + TO_ARRAY
             assert first + WeightMemory.LATENCY >= before, f"tile {i} comes too early"
@@ -175,8 +179,11 @@ def test_random_layers_with_passes_and_instructions_that_come_late(rows, cols, p
         for _ in range(8)
     ]
     swaps, words = run_loader(
-        cfg, layers, lambda: int(rng.integers(0, 9)), lambda: int(rng.integers(0, 30)) * (rng.random() < 0.5)
-    )  # fmt: skip
+        cfg,
+        layers,
+        lambda: int(rng.integers(0, 9)),
+        lambda: int(rng.integers(0, 30)) * (rng.random() < 0.5),
+    )
     check_loader(cfg, layers, swaps, words)
 
 
