@@ -71,7 +71,7 @@ def library(
     """The simulation library of a configuration, built unless the cache has it.
 
     `waves` names the format in which the library can record waves; such a library keeps every
-    signal and is several times slower. `progress` is told what is being done, when it is not nothing.
+    signal and is several times slower. `progress` is told what is being built, if anything.
     """
     return compile_library(verilog(cfg, progress=progress), waves=waves, progress=progress)
 
@@ -172,7 +172,7 @@ def _wrapper(verilog: str) -> str:
 def _runtime(
     sources: Sequence[str], flags: tuple[str, ...], identity: list[str], progress: Progress | None
 ) -> Path:
-    """The objects of Verilator's runtime: the same for every core, and half the work of a small one."""
+    """The objects of Verilator's runtime: the same for every core, half the work of a small one."""
     names = [Path(source).name for source in sources]
     return _cached(
         "runtime",
@@ -204,44 +204,40 @@ def _run(
 ) -> None:
     """Runs commands side by side; stops all at the first that fails, and when interrupted."""
     waiting = list(commands)
-    running: list[tuple[subprocess.Popen[bytes], Path]] = []
+    running: list[tuple[list[str], subprocess.Popen[bytes], Path]] = []
     with tempfile.TemporaryDirectory(prefix="lepton-") as logs:
         try:
             while waiting or running:
                 while waiting and len(running) < len(os.sched_getaffinity(0)):
-                    log = Path(logs) / f"{len(waiting)}"
+                    command, log = waiting.pop(0), Path(logs) / f"{len(waiting)}"
                     with log.open("wb") as output:
-                        command = waiting.pop(0)
                         process = subprocess.Popen(
                             command, stdout=output, stderr=subprocess.STDOUT, env=environment
                         )
-                    running.append((process, log))
+                    running.append((command, process, log))
                     if len(commands) > 1:
                         count = len(commands) - len(waiting)
                         _tell(progress, f"compiling {count} of {len(commands)}")
                 time.sleep(0.01)
-                for process, log in [job for job in running if job[0].poll() is not None]:
-                    running.remove((process, log))
+                for job in [job for job in running if job[1].poll() is not None]:
+                    running.remove(job)
+                    command, process, log = job
                     if process.returncode:
-                        _explain(process, log.read_text(errors="replace"))
+                        raise _failure(command, process.returncode, log.read_text(errors="replace"))
         finally:
-            for process, _ in running:
+            for _, process, _ in running:
                 process.kill()
                 process.wait()
 
 
-def _explain(process: subprocess.Popen[bytes], output: str) -> None:
-    full = "No space left on device" in output
-    # A linker that maps its output dies of SIGBUS, and says nothing.
-    if full or shutil.disk_usage(cache_folder()).free < 1 << 20:
-        raise OSError(errno.ENOSPC, "No space left on device")
-    args = process.args
-    name = Path(args[0]).name if isinstance(args, list) else str(args)
+def _failure(command: list[str], code: int, output: str) -> Exception:
+    # A linker that maps its output dies of SIGBUS when the disk is full, and says nothing.
+    if "No space left on device" in output or shutil.disk_usage(cache_folder()).free < 1 << 20:
+        return OSError(errno.ENOSPC, "No space left on device")
     telling = ("%Warning", "%Error", "error:")
     lines = [line for line in output.splitlines() if any(word in line for word in telling)]
-    lines = lines or output.splitlines()
-    said = lines[0].strip() if lines else f"exit code {process.returncode}"
-    raise SimulationError(f"{name} failed: {said}")
+    said = (lines or output.splitlines() or [f"exit code {code}"])[0].strip()
+    return SimulationError(f"{Path(command[0]).name} failed: {said}")
 
 
 def _cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:

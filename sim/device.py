@@ -50,9 +50,10 @@ class Stalls:
 class Device:
     """A core in simulation, reset and ready.
 
-    `source` is a configuration, or a library that `sim.build` made. Waves go to the file `waves`, in
-    the format of its suffix, `.fst` or `.vcd`. A core on whose link nothing moves for `idle_limit`
-    cycles counts as stuck. After an error, or Ctrl-C, only `reset` and `close` are possible.
+    `source` is a configuration, or a library that `sim.build` made. Waves go to the file `waves`,
+    in the format of its suffix, `.fst` or `.vcd`; cycle c of the file lies at 2c ns and counts
+    resets as well. A core on whose link nothing moves for `idle_limit` cycles counts as stuck.
+    After an error, or Ctrl-C, nothing but `reset` and `close` is left to do.
     """
 
     output_cycles: NDArray[np.uint64]
