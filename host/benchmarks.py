@@ -1,4 +1,4 @@
-"""Measures the figures of the README: ``python -m host.benchmarks`` writes benchmarks/results.json."""
+"""Measures the figures of the README: ``python -m host.benchmarks`` writes its results.json."""
 
 import json
 import sys

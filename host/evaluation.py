@@ -1,4 +1,4 @@
-"""Runs a shipped model on the hardware and compares every byte: the measurement behind `lepton run`."""
+"""Runs a shipped model on the hardware and compares every byte, for `lepton run`."""
 
 import time
 

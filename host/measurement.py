@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from host.driver import Counters
 from host.errors import LeptonError
@@ -53,7 +53,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Difference:
-    """The first byte that is not what the reference says: of the first such image the first layer."""
+    """The first byte that is not what the reference says: first image, then first layer."""
 
     image: int
     layer: str
@@ -120,7 +120,7 @@ class Measurement:
         offered = self.hardware.counters.cycles_per_image * self.experiment.config.pes
         return self.macs / offered
 
-    def record(self) -> dict[str, object]:
+    def record(self) -> dict[str, Any]:
         """Everything as plain values for JSON; null is what the target does not have."""
         x, hardware = self.experiment, self.hardware
         counters = hardware.counters if hardware else None

@@ -31,21 +31,22 @@ def compile_program(
     program = compile(graph, chosen, batch=batch)
     program.save(out)
     typer.echo(
-        f"{out}: {len(program.words):,} words of program, {len(program.weights):,} rows of weights, "
-        f"{len(program.table):,} rows of requantization table"
+        f"{out}: {len(program.words):,} words of program, {len(program.weights):,} rows of weights "
+        f"and {len(program.table):,} of the requantization table"
     )
 
 
 def verilog(
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="File to write; - is standard output.")
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", help="File to write; - is standard output."),
     ],
     config: ConfigName = "default",
     changes: Changes = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write the Verilog of a configuration, top module `lepton`."""
     chosen = options.configuration(config, changes)
-    options.check_writable(out, "--out")
+    options.check_writable(out, "--out", or_stdout=True)
 
     from host.program import write_whole
     from sim import build

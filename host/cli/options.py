@@ -57,10 +57,12 @@ def configuration(name: str, changes: list[str] | None) -> Config:
     return config.with_fields(fields)
 
 
-def check_writable(path: Path | None, option: str) -> None:
+def check_writable(path: Path | None, option: str, *, or_stdout: bool = False) -> None:
     """Refuses, before long work, a path at which no file can be written."""
-    if path is None or path == STDOUT:
+    if path is None or (path == STDOUT and or_stdout):
         return
+    if path == STDOUT:
+        raise LeptonError(f"{option}: this is not written to standard output; name a file")
     if path.exists() and not path.is_file():
         # Such as /dev/null, which a rename would replace.
         raise LeptonError(f"{option}: {path} is not a regular file; name one that is, or a new one")

@@ -47,7 +47,7 @@ def run(
     """
     chosen = options.configuration(config, changes)
     options.check_writable(waves, "--waves")
-    options.check_writable(json_path, "--json")
+    options.check_writable(json_path, "--json", or_stdout=True)
 
     from host.cli import tables
     from host.cli.progress import Stages

@@ -35,7 +35,9 @@ def show(measurement: Measurement, *, to_stderr: bool) -> None:
 
 def _summary(measurement: Measurement) -> Table:
     x, hardware = measurement.experiment, measurement.hardware
-    table = Table(title=f"{x.model}, {measurement.dataset}", title_justify="left", show_header=False)
+    table = Table(
+        title=f"{x.model}, {measurement.dataset}", title_justify="left", show_header=False
+    )
     table.add_column()
     table.add_column(justify="right")
     rows = {

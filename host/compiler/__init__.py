@@ -157,10 +157,12 @@ class _Assembly:
             self.instruction_steps.append(i)
 
     def _output(self, step: Step, target: Tensor, final: bool) -> None:
-        if target.bytes // 4 >= 1 << 16:
+        # The packet has one word more, and its header 16 bits for their number.
+        most = 4 * ((1 << 16) - 2)
+        if target.bytes > most:
             raise LeptonError(
                 f"the output of {step.name!r} is {target.bytes} bytes at batch {self.batch}, more "
-                f"than the {(1 << 18) - 4} of one packet; use a smaller batch"
+                f"than the {most} of one packet; use a smaller batch"
             )
         self.outputs.append(
             Output(

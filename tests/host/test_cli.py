@@ -39,7 +39,12 @@ def refused(capsys, *arguments):
 def test_run_ends_with_a_table(capsys):
     assert execute(["run", "lenet5-mnist", *TINY]) == 0
     out, err = capsys.readouterr()
-    for text in ("accuracy, float model", "integer reference", "bytes different", "cycles per image"):
+    for text in (
+        "accuracy, float model",
+        "integer reference",
+        "bytes different",
+        "cycles per image",
+    ):
         assert text in out
     assert "conv2" in out
     assert "Streaming images through the core" in err
@@ -149,6 +154,7 @@ RUN = ("run", "lenet5-mnist")
         (("train", "lenet_cifar", "-o", "/nowhere/w.pt"), "/nowhere/w.pt cannot be written"),
         (("compile", "lenet5-mnist", "-o", "/nowhere/p"), "/nowhere/p cannot be written"),
         (("compile", "lenet5-mnist"), "--out"),
+        (("compile", "lenet5-mnist", "-o", "-"), "not written to standard output"),
         (("verilog", "--config", "tiny", "-o", "/"), "/ is not a regular file"),
     ],
     ids=lambda value: "-".join(value[1:]).replace("/", "|") if isinstance(value, tuple) else "",
