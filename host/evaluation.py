@@ -10,11 +10,11 @@ from host.data import Images
 from host.datasets import DATASETS
 from host.driver import Counters, Session
 from host.errors import LeptonError
+from host.integer_reference import reference
 from host.measurement import Difference, Experiment, Hardware, LayerCost, Measurement, Watcher
 from host.program import Program
 from host.qgraph import QGraph
-from host.quantize import quantize
-from host.reference import reference
+from host.quantization import quantize
 
 CHUNK = 250
 """Images that the reference computes between two reports of progress."""

@@ -4,7 +4,7 @@ from host import data, models
 from host.compiler import compile, encode, jobs, steps
 from host.compiler.dependencies import NEVER_WAIT, Allow
 from host.driver import Session
-from host.quantize import quantize
+from host.quantization import quantize
 from hw.config import named
 
 MODEL = "lenet-cifar10"

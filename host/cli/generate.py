@@ -23,7 +23,7 @@ def compile_program(
 
     from host import data, models
     from host.compiler import compile
-    from host.quantize import quantize
+    from host.quantization import quantize
 
     module = models.load(model)
     width = chosen.multiplier_width

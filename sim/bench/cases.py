@@ -29,7 +29,7 @@ def write(
     """Compiles, runs the reference, returns what `read` wants; LeptonError if it does not fit."""
     # Here, lest the simulator's Python load PyTorch: that takes longer than most benches.
     from host.compiler import compile
-    from host.reference import reference
+    from host.integer_reference import reference
 
     program = compile(graph, config, batch=batch, layers=True)
     expected = reference(graph, images, layers=True)

@@ -10,8 +10,8 @@ from torch import nn
 from host.compiler import compile
 from host.driver import Session
 from host.errors import LeptonError
-from host.quantize import quantize
-from host.reference import reference
+from host.integer_reference import reference
+from host.quantization import quantize
 from hw.config import Config
 from tests.host.networks import random_network
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from host.errors import LeptonError
+from host.integer_reference import reference
 from host.qgraph import AvgPool2d, Clamp, Conv2d, Flatten, Linear, MaxPool2d, QGraph, Window
-from host.quantize import encode_factor, quantize
+from host.quantization import encode_factor, quantize
 from host.quantizer import MAX_BIAS
-from host.reference import reference
 from tests.host.networks import SIZES, random_network
 
 

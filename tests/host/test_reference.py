@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from host.errors import LeptonError
+from host.integer_reference import reference, requantize
 from host.qgraph import (
     AvgPool2d,
     Clamp,
@@ -21,7 +22,6 @@ from host.qgraph import (
     Requant,
     Window,
 )
-from host.reference import reference, requantize
 
 SOURCE = Quantization(0.5, -11)
 

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from host import data, models
-from host.quantize import quantize
+from host.quantization import quantize
 from hw.config import named
 from sim import build as cores
 from sim.bench import build, cases

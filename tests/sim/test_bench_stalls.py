@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from host.errors import LeptonError
-from host.quantize import quantize
+from host.quantization import quantize
 from hw.config import Config, named
 from sim import build as cores
 from sim.bench import build, cases, tops
