@@ -1,0 +1,310 @@
+"""The cost model: cycles and stalls of a program, from its words alone, as the counters will show them.
+
+It follows the hardware pass by pass and result by result, not cycle by cycle; docs/architecture.md says
+where each number comes from. The link is taken to be always ready on the host's side and 32 or 64 bits
+wide.
+"""
+
+import numpy as np
+
+from host.driver import Counters, LayerCycles
+from host.program import Program
+from hw import isa
+from hw.accumulator import Accumulators
+from hw.array import Array
+from hw.config import Config
+from hw.feeder import Feeder
+from hw.inputs import Inputs
+from hw.requant import Requant
+from hw.results import Results
+from hw.scratchpad import Scratchpad
+
+WEIGHTS, INPUT, DEPENDENCY, POST, OUTPUT, PROGRAM = range(2, 8)
+"""Places of the stalls in `isa.COUNTERS`."""
+CYCLES, FED = 0, 1
+
+INSTRUCTION = isa.length(isa.Op.LAYER)
+FETCH = INSTRUCTION + 3
+"""Cycles from one instruction being taken to the next being ready."""
+END_FETCH = 3
+"""More for an ``END`` in between."""
+
+WORD_CYCLES = 6
+"""Cycles from one word of an output to the next."""
+READ_TO_STAMP = 4
+"""Cycles from reading a word to noting the time."""
+
+
+def predict(program: Program, batches: int = 3) -> Counters:
+    """Counters of a run of so many batches, as `Session.counters` would have them."""
+    return _Model(program, batches).run()
+
+
+def result_latency(cfg: Config) -> int:
+    """Cycles from a vector's decision to the first cycle in which its result may be requantized."""
+    to_order = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD
+    to_push = Accumulators.LEAD + Accumulators.LATENCY
+    return to_order + to_push + 1 + cfg.cols - cfg.beats
+
+
+RETIRE = Results.LATENCY + Requant.LATENCY
+"""Cycles from a result's last beat to its last byte."""
+
+
+RUN_CHECK = 11
+"""Cycles from the last word of ``RUN`` to the start of the run, and one more for each input slot."""
+
+
+class _Input:
+    """When input slots are full: packets go one behind the other through the decoder."""
+
+    def __init__(self, program: Program, words: int, writes: "_Events") -> None:
+        self.program, self.words = program, words
+        self.writes, self.write = writes, 0
+        """Cycles in which results are written instead, and the first that may still be to come."""
+        self.word, self.time = 0, 1
+        """The next word of the run, and when it, or its packet's header, can be taken."""
+        self.released: list[int] = []
+        """When the last vector of each slot went."""
+
+    def full(self, slot: int) -> int:
+        """The cycle from which on the slot counts as full; slots are asked for in order."""
+        program, longest = self.program, self.program.config.packet_words
+        stop = (slot + 1) * (program.slot_bytes // 4)
+        free = 0
+        if slot >= program.slots:
+            free = self.released[slot - program.slots] + Inputs.RELEASE + 1
+        full = self.time
+        while self.word < stop:
+            packet, at = divmod(self.word, longest)
+            size = min(longest, self.words - packet * longest)
+            if at == 0:
+                came = packet * (longest + 1) + size + 3 - RUN_CHECK - program.slots
+                self.time = max(self.time, came) + 2
+            take = min(stop - self.word, size - at)
+            self.time = self._take(max(self.time, free), take)
+            self.word += take
+            full = self.time
+            if at + take == size:
+                self.time += 1
+        return full
+
+    def _take(self, now: int, words: int) -> int:
+        """The cycle behind the last of so many words, of which the first can be taken `now`."""
+        starts, stops = self.writes.starts, self.writes.stops
+        while words:
+            while self.write < len(stops) and stops[self.write] <= now:
+                self.write += 1
+            begin = starts[self.write] if self.write < len(starts) else now + words
+            if begin <= now:
+                now = stops[self.write]
+                continue
+            count = min(words, begin - now)
+            now, words = now + count, words - count
+        return now
+
+
+class _Events:
+    """Intervals of cycles, of one kind, in order of time."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+
+    def add(self, start: int, stop: int) -> None:
+        if stop > start:
+            self.starts.append(start)
+            self.stops.append(stop)
+
+    def before(self, times: np.ndarray) -> np.ndarray:
+        """How many cycles of these lie before each of the times."""
+        starts, stops = np.array(self.starts, np.int64), np.array(self.stops, np.int64)
+        lengths = np.concatenate(([0], np.cumsum(stops - starts)))
+        whole = np.searchsorted(stops, times)
+        inside = np.zeros(len(times), np.int64)
+        part = whole < len(starts)
+        inside[part] = np.maximum(0, times[part] - starts[whole[part]])
+        return lengths[whole] + inside
+
+
+class _Model:
+    """The hardware between two vectors. Cycle 0 is the one that starts the run."""
+
+    def __init__(self, program: Program, batches: int) -> None:
+        self.program, self.batches = program, batches
+        cfg = program.config
+        self.layers = [v for op, v in isa.decode(program.words.tolist()) if op is isa.Op.LAYER]
+        slots = program.slots_per_batch * batches
+        self.writes = _Events()
+        self.input = _Input(program, slots * (program.slot_bytes // 4), self.writes)
+        self.latency = result_latency(cfg)
+        self.load, self.depth = cfg.load_cycles, cfg.result_depth
+        self.events = [_Events() for _ in isa.COUNTERS]
+        self.retired = [-1]
+        """When each result's last byte was written, counted from 1."""
+        self.post_free = 0
+        self.timer = 0
+        """When the next pass may start without reading a sum before it is written."""
+        self.steals: list[int] = []
+        """Cycles in which a word of output is read."""
+        self.steal = 0
+        self.busy_until = 0
+        """Last cycle in which an output was being sent."""
+        self.stamps: list[int] = []
+        self.takes: list[int] = []
+
+    def run(self) -> Counters:
+        end = swap = take = 0
+        valid = FETCH
+        for number in range(len(self.layers) * self.batches):
+            # The loader copies an instruction with the last swap before, or once it is there; the
+            # feeder a cycle later, with the last vector before at the earliest.
+            loaded = swap if number and valid <= swap else max(valid, swap + 1)
+            take = max(loaded + 1, end)
+            self._wait(PROGRAM, end + 1, take + 1)
+            self.takes.append(take)
+            index = number % len(self.layers)
+            end, swap = self._layer(self.layers[index], take + 1, loaded + self.load)
+            valid = take + FETCH + (END_FETCH if index == len(self.layers) - 1 else 0)
+        done = max(take + END_FETCH + 1, end + 1, self.retired[-1] + 1, self.busy_until + 1)
+        self._wait(PROGRAM, end + 1, done + 2)
+        return self._counters(done + 1)
+
+    def _layer(self, layer: dict[str, int], now: int, ready: int) -> tuple[int, int]:
+        """Feeds a layer from `now` on; returns when its last vector and its last pass started."""
+        count = {n: layer[f"{n}_last"] + 1 for n in isa.LEVELS}
+        window = count["window_x"] * count["window_y"]
+        results = count["x"] * count["y"]
+        issued = len(self.retired) - 1
+        now = self._until(WEIGHTS, now, ready)
+        if layer["wait_input"]:
+            now = self._until(INPUT, now, self.input.full(len(self.input.released)))
+        emits = layer["emit_words"]
+        first_free = self.busy_until + 1 if layer["wait_emit"] or emits else 0
+        start = 0
+        sums = count["kernel_y"] * count["slice"]
+        allow = layer["allow"] - ((layer["allow"] >> 15) << 16)
+        for block in range(count["block"]):
+            for k in range(sums):
+                for tile in range(count["tile"]):
+                    now = self._until(WEIGHTS, now, ready)
+                    pending = issued - max(allow, 0)
+                    read = self.retired[pending] + 1 if pending > 0 else 0
+                    now = self._until(DEPENDENCY, now, max(read, self.timer))
+                    if k == sums - 1 and window == 1:
+                        now = self._until(POST, now, self._credit())
+                    now = self._until(OUTPUT, now, first_free)
+                    first_free = 0
+                    tail = tile == count["tile"] - 1
+                    beats = layer["tail_beats_last" if tail else "beats_last"] + 1
+                    start, now = self._pass(now, results, window, k == sums - 1, beats)
+                    ready = start + self.load
+                    stalled = now - start - results * window
+                    self.timer = start + layer["pass_min"] + 1 + stalled
+                if k < sums - 1:
+                    name = "slice" if (k + 1) % count["slice"] else "kernel_y"
+                    allow += layer[f"allow_{name}"]
+            if block < count["block"] - 1:
+                allow += layer["allow_block"]
+        end = now - 1
+        if layer["release_input"]:
+            self.input.released.append(end)
+        if emits:
+            self._emit(end, emits)
+        return end, start
+
+    def _pass(
+        self, now: int, results: int, window: int, last: bool, beats: int
+    ) -> tuple[int, int]:
+        """Feeds a pass; returns when its first vector went and the cycle behind its last one."""
+        if not last:
+            return self._feed(now, results * window)
+        first = None
+        for _ in range(results):
+            if window > 1:
+                begun, now = self._feed(now, window - 1)
+                first = begun if first is None else first
+            now = self._until(POST, now, self._credit())
+            sent, now = self._feed(now, 1)
+            first = sent if first is None else first
+            begin = max(sent + self.latency, self.post_free)
+            self.post_free = begin + beats
+            self.retired.append(begin + beats - 1 + RETIRE)
+            self.writes.add(begin + RETIRE, begin + beats + RETIRE)
+        assert first is not None
+        return first, now
+
+    def _credit(self) -> int:
+        """When there is room for one more result."""
+        oldest = len(self.retired) - self.depth
+        return self.retired[oldest] + 1 if oldest > 0 else 0
+
+    def _feed(self, now: int, vectors: int) -> tuple[int, int]:
+        """Sends vectors, one each cycle that no word of output takes."""
+        now = self._until(OUTPUT, now, now)
+        first = now
+        while vectors:
+            stop = now + vectors
+            if self.steal < len(self.steals):
+                stop = min(stop, self.steals[self.steal])
+            self.events[FED].add(now, stop)
+            vectors -= stop - now
+            now = stop
+            if vectors:
+                now = self._until(OUTPUT, now, now)
+        return first, now
+
+    def _until(self, cause: int, now: int, ready: int) -> int:
+        """Waits for `ready`, and, if that is what it waits for, for words of output."""
+        self.events[cause].add(now, ready)
+        now = max(now, ready)
+        if cause == OUTPUT:
+            while self.steal < len(self.steals) and self.steals[self.steal] <= now:
+                if self.steals[self.steal] == now:
+                    self.events[OUTPUT].add(now, now + 1)
+                    now += 1
+                self.steal += 1
+        return now
+
+    def _wait(self, cause: int, start: int, stop: int) -> None:
+        """Nothing to feed: words of output are what counts in their cycles."""
+        while start < stop:
+            while self.steal < len(self.steals) and self.steals[self.steal] < start:
+                self.steal += 1
+            there = self.steal < len(self.steals) and self.steals[self.steal] < stop
+            until = self.steals[self.steal] if there else stop
+            self.events[cause].add(start, until)
+            if there:
+                self.events[OUTPUT].add(until, until + 1)
+            start = until + 1
+
+    def _emit(self, end: int, words: int) -> None:
+        """Schedules an output: it waits for all results so far, then reads word by word."""
+        header = max(end + 1, self.retired[-1] + 1) + 1
+        reads = [header + 1 + WORD_CYCLES * i for i in range(words)]
+        self.steals += reads
+        self.busy_until = reads[-1] + WORD_CYCLES
+        self.stamps.append(reads[-1] + READ_TO_STAMP - 1)
+
+    def _counters(self, cycles: int) -> Counters:
+        program = self.program
+        times = np.array([*self.takes[-len(self.layers) :], cycles + 1])
+        trace = np.stack([e.before(times) for e in self.events], axis=1)
+        trace[:, CYCLES] = times - 1
+        by_layer = np.zeros((len(program.layers), len(isa.COUNTERS)), np.int64)
+        np.add.at(by_layer, list(program.instruction_layers), np.diff(trace, axis=0))
+        per_batch = len(program.outputs)
+        return Counters(
+            dict(zip(isa.COUNTERS, trace[-1].tolist(), strict=True)),
+            self.batches,
+            program.batch,
+            np.array(self.stamps[per_batch - 1 :: per_batch], np.int64),
+            tuple(
+                LayerCycles(
+                    info.name,
+                    info.macs * program.batch,
+                    dict(zip(isa.COUNTERS, row.tolist(), strict=True)),
+                )
+                for info, row in zip(program.layers, by_layer, strict=True)
+            ),
+        )
