@@ -1,8 +1,8 @@
 """The cost model: cycles and stalls of a program, from its words alone, as the counters will show them.
 
-It follows the hardware pass by pass and result by result, not cycle by cycle; docs/architecture.md says
-where each number comes from. The link is taken to be always ready on the host's side and 32 or 64 bits
-wide.
+It follows the hardware pass by pass and result by result, not cycle by cycle; docs/architecture.md
+says where each number comes from. The host is taken to send and receive whenever the core does, over
+a link of 32 or 64 bits; a narrower one makes input slower than is counted here.
 """
 
 import numpy as np
@@ -79,7 +79,8 @@ class _Input:
             packet, at = divmod(self.word, longest)
             size = min(longest, self.words - packet * longest)
             if at == 0:
-                came = packet * (longest + 1) + size + 3 - RUN_CHECK - program.slots
+                came = packet * self.link_words(longest) + self.link_words(size) + 2
+                came -= RUN_CHECK + program.slots
                 self.time = max(self.time, came) + 2
             take = min(stop - self.word, size - at)
             self.time = self._take(max(self.time, free), take)
@@ -88,6 +89,11 @@ class _Input:
             if at + take == size:
                 self.time += 1
         return full
+
+    def link_words(self, payload: int) -> int:
+        """Words of a packet on the link: whole beats."""
+        beat = max(1, self.program.config.link_width // 32)
+        return -(-(payload + 1) // beat) * beat
 
     def _take(self, now: int, words: int) -> int:
         """The cycle behind the last of so many words, of which the first can be taken `now`."""

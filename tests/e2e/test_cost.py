@@ -1,0 +1,64 @@
+"""The cost model against the counters of the simulated core: equal, in every counter of every layer."""
+
+import numpy as np
+import pytest
+
+from host import models
+from host.compiler import compile
+from host.cost import predict
+from host.data import calibration
+from host.driver import Session
+from host.errors import LeptonError
+from host.quantization import quantize
+from hw.config import named
+from tests.e2e.test_networks import CONFIGS
+from tests.host.networks import random_network
+
+BATCHES = 4
+
+
+def assert_equal(program, images, what):
+    with Session(program) as session:
+        session.run_layers(images)
+        counted = session.counters
+    predicted = predict(program, BATCHES)
+    assert counted is not None
+    assert predicted.total == counted.total, what
+    assert predicted.stamps.tolist() == counted.stamps.tolist(), what
+    assert predicted.layers == counted.layers, what
+
+
+@pytest.mark.parametrize("first", [100, 115], ids="seeds={}...".format)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_predictions_equal_the_counters_of_random_networks(name, first):
+    compared = 0
+    for seed in range(first, first + 15):
+        module, inputs = random_network(seed)
+        batch = (1, 2, 5)[seed % 3]
+        graph = quantize(module, inputs)
+        try:
+            program = compile(graph, CONFIGS[name], batch=batch, layers=seed % 4 == 1)
+        except LeptonError:
+            continue
+        images = inputs[: BATCHES * batch].numpy()
+        assert_equal(program, images, f"random_network({seed}) on {name}, batch {batch}")
+        compared += 1
+    assert compared >= 13
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_predictions_equal_the_counters_of_lenet_on_the_default_core(batch):
+    graph = quantize(models.load("lenet-cifar10"), calibration("lenet-cifar10"))
+    program = compile(graph, named("default"), batch=batch)
+    images = np.random.default_rng(batch).integers(
+        -128, 128, (BATCHES * batch, *graph.input_shape), np.int8
+    )
+    assert_equal(program, images, f"batch {batch}")
+
+
+def test_lenet_needs_no_more_cycles_than_promised():
+    """18,500 cycles per image at batch 1 and 8,400 at batch 16 on the default core."""
+    graph = quantize(models.load("lenet-cifar10"), calibration("lenet-cifar10"))
+    for batch, most in ((1, 18_500), (16, 8_400)):
+        predicted = predict(compile(graph, named("default"), batch=batch), BATCHES)
+        assert predicted.cycles_per_image <= most
