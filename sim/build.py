@@ -62,6 +62,9 @@ endmodule
 
 TOP = "simulation"
 
+UNIT_BYTES = 200_000
+"""Of source: when there is more, it is compiled in several pieces side by side."""
+
 CHECKSUMS = "checksums.json"
 
 
@@ -111,17 +114,15 @@ def compile_library(
     found = toolchain.verilator()
     flags = toolchain.VERILATOR_FLAGS
     common = (*toolchain.CXX_FLAGS, f"-I{found.include}", f"-I{found.include}/vltstd")
-    common += (f"-DVM_TRACE={int(waves is not None)}", "-DVL_USER_FATAL")
     libraries: tuple[str, ...] = ()
     if waves is not None:
         flags += (f"--trace-{waves}",)
-        common += (f"-DVM_TRACE_{waves.upper()}=1",)
+        common += ("-DVM_TRACE=1", f"-DVM_TRACE_{waves.upper()}=1")
     if waves == "fst":
         libraries = ("-lz", "-llz4")
     slow = (*common, *toolchain.SLOW_FLAGS)
     fast = (*common, *toolchain.FAST_FLAGS)
-    recipe = Path(__file__).read_text()
-    identity = [found.version, toolchain.host(), recipe, *flags, *slow, *fast]
+    identity = [*_identity(found), *flags, *slow, *fast]
 
     def build(folder: Path) -> None:
         if waves == "fst":
@@ -138,14 +139,17 @@ def compile_library(
         _run([command], toolchain.build_environment())
 
         listed = json.loads((work / "Vlepton.json").read_text())["sources"]
-        jobs = [(str(HARNESS), fast)]
+        runtime_sources = listed.pop("global")
+        often, once = [str(HARNESS)], []
         for kind, sources in listed.items():
-            if kind != "global":
-                jobs += [(source, fast if kind == "classes_fast" else slow) for source in sources]
+            if kind != "deps":
+                (often if kind.endswith("_fast") else once).extend(sources)
+        jobs = [(unit, fast) for unit in _units(often, work / "often")]
+        jobs += [(unit, slow) for unit in _units(once, work / "once")]
         _compile(jobs, work, progress, f"-I{work}")
-        runtime = _runtime(listed["global"], slow, identity, progress)
+        runtime = [_runtime(source, found, progress) for source in runtime_sources]
         _tell(progress, "linking")
-        objects = [str(path) for path in [*sorted(work.glob("*.o")), *sorted(runtime.glob("*.o"))]]
+        objects = [str(path) for path in [*sorted(work.glob("*.o")), *runtime]]
         target = str(folder / LIBRARY)
         _run([[compiler, "-shared", "-Wl,-z,defs", "-pthread", "-o", target, *objects, *libraries]])
         shutil.rmtree(work)
@@ -169,16 +173,43 @@ def _wrapper(verilog: str) -> str:
     return WRAPPER.format(top=TOP, msb=port[1])
 
 
-def _runtime(
-    sources: Sequence[str], flags: tuple[str, ...], identity: list[str], progress: Progress | None
-) -> Path:
-    """The objects of Verilator's runtime: the same for every core, half the work of a small one."""
-    names = [Path(source).name for source in sources]
-    return _cached(
-        "runtime",
-        _hash(*names, *identity),
-        lambda folder: _compile([(source, flags) for source in sources], folder, progress),
-    )
+def _identity(found: toolchain.Verilator) -> list[str]:
+    """What decides the result of a build besides sources and flags."""
+    recipe = Path(__file__).read_text()
+    return [found.version, toolchain.host(), recipe, *toolchain.RUNTIME_FLAGS]
+
+
+def _runtime(source: str, found: toolchain.Verilator, progress: Progress | None) -> Path:
+    """The object of a part of Verilator's runtime: the same for every core, with and without waves.
+
+    That is half the work of building a small core.
+    """
+    flags = (*toolchain.CXX_FLAGS, *toolchain.RUNTIME_FLAGS, "-DVL_USER_FATAL")
+    flags += (f"-I{found.include}", f"-I{found.include}/vltstd")
+
+    def build(folder: Path) -> None:
+        _tell(progress, f"compiling {Path(source).name}")
+        _compile([(source, flags)], folder, progress)
+
+    folder = _cached("runtime", _hash(Path(source).name, *_identity(found), *flags), build)
+    return folder / f"{Path(source).stem}.o"
+
+
+def _units(sources: Sequence[str], stem: Path) -> list[str]:
+    """Joins sources: reading Verilator's headers takes longer than compiling a small one."""
+    sizes = {source: Path(source).stat().st_size for source in sources}
+    count = min(_processors(), sum(sizes.values()) // UNIT_BYTES + 1)
+    units: list[list[str]] = [[] for _ in range(count)]
+    for source in sorted(sources, key=lambda source: -sizes[source]):
+        min(units, key=lambda unit: sum(sizes[one] for one in unit)).append(source)
+    paths = [stem.with_name(f"{stem.name}_{i}.cpp") for i in range(count)]
+    for path, unit in zip(paths, units, strict=True):
+        path.write_text("".join(f'#include "{source}"\n' for source in unit))
+    return [str(path) for path in paths]
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _compile(
@@ -188,11 +219,9 @@ def _compile(
     *extra: str,
 ) -> None:
     compiler = toolchain.compiler()
-    # Long ones first, so that no processor is left with one at the end.
-    ordered = sorted(jobs, key=lambda job: -Path(job[0]).stat().st_size)
     commands = [
         [compiler, *flags, *extra, "-c", source, "-o", str(folder / f"{Path(source).stem}.o")]
-        for source, flags in ordered
+        for source, flags in jobs
     ]
     _run(commands, progress=progress)
 
@@ -208,7 +237,7 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="lepton-") as logs:
         try:
             while waiting or running:
-                while waiting and len(running) < len(os.sched_getaffinity(0)):
+                while waiting and len(running) < _processors():
                     command, log = waiting.pop(0), Path(logs) / f"{len(waiting)}"
                     with log.open("wb") as output:
                         process = subprocess.Popen(
@@ -234,7 +263,7 @@ def _failure(command: list[str], code: int, output: str) -> Exception:
     # A linker that maps its output dies of SIGBUS when the disk is full, and says nothing.
     if "No space left on device" in output or shutil.disk_usage(cache_folder()).free < 1 << 20:
         return OSError(errno.ENOSPC, "No space left on device")
-    telling = ("%Warning", "%Error", "error:")
+    telling = ("%Warning", "%Error", "undefined reference", "error:")
     lines = [line for line in output.splitlines() if any(word in line for word in telling)]
     said = (lines or output.splitlines() or [f"exit code {code}"])[0].strip()
     return SimulationError(f"{Path(command[0]).name} failed: {said}")

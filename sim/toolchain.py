@@ -40,11 +40,14 @@ VERILATOR_FLAGS = (
 CXX_FLAGS = ("-std=gnu++20", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-pipe", "-w")
 """Of every file. Hidden symbols keep two cores in one process apart."""
 
-FAST_FLAGS = ("-O3",)
-"""Of what runs every cycle. -march=native made a 15 x 6 core 5 to 10 % slower, -O2 as much."""
+FAST_FLAGS = ("-O2",)
+"""Of what runs every cycle. -O1 and -O3 are within 5 %; -march=native made it 5 to 10 % slower."""
 
-SLOW_FLAGS = ("-O1",)
-"""Of what runs once: set-up, Verilator's runtime, traces."""
+SLOW_FLAGS = ("-O0",)
+"""Of what runs once, to set the model up: -O1 makes a build half as long again."""
+
+RUNTIME_FLAGS = ("-O1",)
+"""Of Verilator's runtime, which also writes the waves."""
 
 
 @dataclass(frozen=True)
