@@ -1,8 +1,9 @@
-"""The cost model: cycles and stalls of a program, from its words alone, as the counters will show them.
+"""The cost model: a program's cycles and stalls, from its words alone, as the counters will show.
+"""
 
 It follows the hardware pass by pass and result by result, not cycle by cycle; docs/architecture.md
-says where each number comes from. The host is taken to send and receive whenever the core does, over
-a link of 32 or 64 bits; a narrower one makes input slower than is counted here.
+says where each number comes from. The host is taken to send and receive whenever the core does,
+over a link of 32 or 64 bits; a narrower one makes input slower than is counted here.
 """
 
 import numpy as np
@@ -42,9 +43,8 @@ def predict(program: Program, batches: int = 3) -> Counters:
 
 def result_latency(cfg: Config) -> int:
     """Cycles from a vector's decision to the first cycle in which its result may be requantized."""
-    to_order = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD
-    to_push = Accumulators.LEAD + Accumulators.LATENCY
-    return to_order + to_push + 1 + cfg.cols - cfg.beats
+    to_order = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD to_push
+    = Accumulators.LEAD + Accumulators.LATENCY return to_order + to_push + 1 + cfg.cols - cfg.beats
 
 
 RETIRE = Results.LATENCY + Requant.LATENCY
@@ -52,7 +52,8 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 
 
 RUN_CHECK = 11
-"""Cycles from the last word of ``RUN`` to the start of the run, and one more for each input slot."""
+"""Cycles from the last word of ``RUN`` to the start of the run, and one more for each input slot.
+"""
 
 
 class _Input:
@@ -219,9 +220,7 @@ class _Model:
             self._emit(end, emits)
         return end, start
 
-    def _pass(
-        self, now: int, results: int, window: int, last: bool, beats: int
-    ) -> tuple[int, int]:
+    def _pass(self, now: int, results: int, window: int, last: bool, beats: int) -> tuple[int, int]:
         """Feeds a pass; returns when its first vector went and the cycle behind its last one."""
         if not last:
             return self._feed(now, results * window)

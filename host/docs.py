@@ -231,7 +231,9 @@ def _measurements() -> str:
         accuracy = (f"{r[k]:.2%}" for k in ("float_accuracy", "reference_accuracy", "accuracy"))
         bytes_ = (f"{r[k]:,}" for k in ("checked_bytes", "mismatched_bytes"))
         fields = r["fields"]
+        ports = fields["weight_ports"]
         core = f"`{r['config']}`, {fields['rows']} x {fields['cols']}"
+        core += f", {ports} ports" if ports > 1 else ""
         cycles = (f"{r['cycles_per_image']:,.0f}", f"{r['utilization']:.1%}")
         rows.append((r["model"], core, r["batch"], f"{r['images']:,}", *accuracy, *bytes_, *cycles))
     if not rows:

@@ -57,7 +57,7 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
             counters=counters,
             wall_s=wall_s,
         )
-        layers = _layer_costs(program, counters)
+        layers = layer_costs(program, counters)
 
     watch.begin("Running the float model")
     return Measurement(
@@ -133,7 +133,8 @@ def _last(program: Program) -> str:
     return next(output.layer for output in program.outputs if output.final)
 
 
-def _layer_costs(program: Program, counters: Counters) -> tuple[LayerCost, ...]:
+def layer_costs(program: Program, counters: Counters) -> tuple[LayerCost, ...]:
+    """Each layer's share in one image; without cycles where the hardware traced none."""
     if not counters.layers:
         return tuple(LayerCost(layer.name, layer.macs) for layer in program.layers)
     costs = []

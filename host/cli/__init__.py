@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host.cli import generate, run, train
+from host.cli import cost, generate, run, train
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("cost")(cost.cost)
 app.command("train")(train.train)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)

@@ -1,4 +1,6 @@
-"""The tables with which `lepton run` ends."""
+"""The tables with which `lepton run` and `lepton cost` end."""
+
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +26,7 @@ def show(measurement: Measurement, *, to_stderr: bool) -> None:
     if hardware is None:
         return
     if any(layer.cycles is not None for layer in measurement.layers):
-        console.print(_layers(measurement))
+        console.print(layers(measurement.layers))
     else:
         console.print("No figures for each layer: the program is longer than trace_depth.")
     if measurement.experiment.layers:
@@ -69,9 +71,8 @@ def _of_hardware(measurement: Measurement, hardware: Hardware) -> dict[str, str]
     }
 
 
-def _layers(measurement: Measurement) -> Table:
+def layers(costs: Sequence[LayerCost]) -> Table:
     """Cycles of one image in the last batch; what the array waited for, in percent of them."""
-    costs = measurement.layers
     stalls = [s for s in STALLS if any(c.stalls and round(_share(c, s), 3) for c in costs)]
     table = Table(
         title="Layers, per image; where the array waited", title_justify="left",

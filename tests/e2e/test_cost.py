@@ -1,4 +1,4 @@
-"""The cost model against the counters of the simulated core: equal, in every counter of every layer."""
+"""The cost model against the counters of the simulated core: equal, in every layer."""
 
 import numpy as np
 import pytest

@@ -112,6 +112,16 @@ def test_configs_lists_every_field(capsys):
         assert name in out
 
 
+def test_cost_writes_what_run_measures_under_the_same_names(capsys):
+    assert execute(["cost", "lenet5-mnist", "--batch", "2", "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    # Every multiply-accumulate takes a place in some cycle, and no layer takes none.
+    assert record["cycles_per_image"] >= record["macs_per_image"] / record["pes"]
+    assert 0 < record["utilization"] < 1
+    assert [layer["name"] for layer in record["layers"]] == ["conv1", "conv2", "fc1", "fc2", "fc3"]
+    assert all(layer["cycles"] > 0 for layer in record["layers"])
+
+
 def test_help_lists_the_commands_without_loading_pytorch():
     code = "import sys; from host.cli import execute; execute([]); sys.exit('torch' in sys.modules)"
     done = subprocess.run(
