@@ -1,5 +1,4 @@
-"""The cost model: a program's cycles and stalls, from its words alone, as the counters will show.
-"""
+"""The cost model: cycles and stalls of a program, from its words alone, as the counters have them.
 
 It follows the hardware pass by pass and result by result, not cycle by cycle; docs/architecture.md
 says where each number comes from. The host is taken to send and receive whenever the core does,
@@ -42,9 +41,10 @@ def predict(program: Program, batches: int = 3) -> Counters:
 
 
 def result_latency(cfg: Config) -> int:
-    """Cycles from a vector's decision to the first cycle in which its result may be requantized."""
-    to_order = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD to_push
-    = Accumulators.LEAD + Accumulators.LATENCY return to_order + to_push + 1 + cfg.cols - cfg.beats
+    """Cycles from a vector's decision to the first in which its result may be requantized."""
+    to_order = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD
+    to_push = Accumulators.LEAD + Accumulators.LATENCY
+    return to_order + to_push + 1 + cfg.cols - cfg.beats
 
 
 RETIRE = Results.LATENCY + Requant.LATENCY
@@ -52,8 +52,7 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 
 
 RUN_CHECK = 11
-"""Cycles from the last word of ``RUN`` to the start of the run, and one more for each input slot.
-"""
+"""Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
 
 
 class _Input:
