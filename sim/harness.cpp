@@ -264,7 +264,8 @@ private:
     void dump() {
 #if VM_TRACE
         if (waves_) waves_->dump(time_);
-        time_++;
+        // Else a wide core's changes wait in hundreds of megabytes.
+        if (++time_ % 8192 == 0) flush();
 #endif
     }
 
