@@ -126,6 +126,7 @@ def fuse(step: Step, layer: Layer) -> Step | None:
         step,
         layers=(*step.layers, layer.name),
         window=layer.window,
+        pool_sum=False,  # of an average of 1 x 1, which is none
         output_shape=(height, width, channels),
         graph_shape=layer.output_shape,
     )

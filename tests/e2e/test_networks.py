@@ -124,7 +124,16 @@ def overlapping_pools() -> tuple[nn.Module, tuple[int, ...]]:
     ), (2, 13, 11)  # fmt: skip
 
 
-@pytest.mark.parametrize("build", [strided_cnn, mlp, overlapping_pools], ids=lambda f: f.__name__)
+def average_of_one() -> tuple[nn.Module, tuple[int, ...]]:
+    """An average that is none, then a maximum: the two were once taken for a sum."""
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.AvgPool2d(1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 4),
+    ), (1, 8, 8)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "build", [strided_cnn, mlp, overlapping_pools, average_of_one], ids=lambda f: f.__name__
+)
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("name", ["1x1", "7x3"])
 def test_everyday_networks_equal_the_reference_in_every_layer(build, name, batch):
