@@ -32,8 +32,6 @@ CASES = (
     Case("lenet5-fashion"),
     Case("lenet-cifar10"),
     Case("lenet-cifar10", batch=16),
-    Case("lenet-cifar10", fields={"weight_ports": 4}),
-    Case("lenet-cifar10", "wide", batch=16),
 )
 
 

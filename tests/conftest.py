@@ -1,6 +1,7 @@
 """What holds for all tests: nothing of the machine they run on decides what they see."""
 
 import os
+import signal
 
 import pytest
 
@@ -11,3 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(autouse=True)
 def no_dataset_of_this_machine(monkeypatch):
     monkeypatch.delenv("LEPTON_DATA", raising=False)
+
+
+# A shell that starts the tests in the background makes them ignore Ctrl-C, and their children too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
