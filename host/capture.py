@@ -60,6 +60,7 @@ def capture(module: nn.Module, example: Tensor) -> GraphModule:
 
 def arguments(node: Node) -> dict[str, Any]:
     """The arguments of an aten call by name, with the defaults filled in."""
+    # Every node that is asked for is an aten call; its type also allows names and functions.
     schema = node.target._schema.arguments  # type: ignore[union-attr]
     given = dict(zip((argument.name for argument in schema), node.args, strict=False))
     defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
@@ -209,6 +210,7 @@ def _fold(graph: GraphModule, layer: Node, norm: dict[str, Any]) -> None:
     gain = (variance + norm["eps"]).rsqrt()
     if constants["weight"] is not None:
         gain = gain * constants["weight"]
+    # Arguments 1 and 2 of a convolution or linear are nodes; the type allows constants too.
     weight, bias = (tensor_of(graph, layer.args[i]) for i in (1, 2))  # type: ignore[arg-type]
     per_channel = (-1,) + (1,) * (weight.ndim - 1)
     new_bias = (bias.double() - mean) * gain

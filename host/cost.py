@@ -18,16 +18,11 @@ from hw.inputs import Inputs
 from hw.requant import Requant
 from hw.results import Results
 from hw.scratchpad import Scratchpad
+from hw.sequencer import Sequencer
 
 WEIGHTS, INPUT, DEPENDENCY, POST, OUTPUT, PROGRAM = range(2, 8)
 """Places of the stalls in `isa.COUNTERS`."""
 CYCLES, FED = 0, 1
-
-INSTRUCTION = isa.length(isa.Op.LAYER)
-FETCH = INSTRUCTION + 3
-"""Cycles from one instruction being taken to the next being ready."""
-END_FETCH = 3
-"""More for an ``END`` in between."""
 
 WORD_CYCLES = 6
 """Cycles from one word of an output to the next."""
@@ -42,9 +37,8 @@ def predict(program: Program, batches: int = 3) -> Counters:
 
 def result_latency(cfg: Config) -> int:
     """Cycles from a vector's decision to the first in which its result may be requantized."""
-    to_order = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD
-    to_push = Accumulators.LEAD + Accumulators.LATENCY
-    return to_order + to_push + 1 + cfg.cols - cfg.beats
+    summed = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) + Accumulators.LATENCY
+    return summed + cfg.cols - cfg.beats + 1
 
 
 RETIRE = Results.LATENCY + Requant.LATENCY
@@ -161,7 +155,7 @@ class _Model:
 
     def run(self) -> Counters:
         end = swap = take = 0
-        valid = FETCH
+        valid = Sequencer.FETCH
         for number in range(len(self.layers) * self.batches):
             # The loader copies an instruction with the last swap before, or once it is there; the
             # feeder a cycle later, with the last vector before at the earliest.
@@ -171,8 +165,12 @@ class _Model:
             self.takes.append(take)
             index = number % len(self.layers)
             end, swap = self._layer(self.layers[index], take + 1, loaded + self.load)
-            valid = take + FETCH + (END_FETCH if index == len(self.layers) - 1 else 0)
-        done = max(take + END_FETCH + 1, end + 1, self.retired[-1] + 1, self.busy_until + 1)
+            valid = take + Sequencer.FETCH
+            if index == len(self.layers) - 1:
+                valid += Sequencer.END_FETCH
+        done = max(
+            take + Sequencer.END_FETCH + 1, end + 1, self.retired[-1] + 1, self.busy_until + 1
+        )
         self._wait(PROGRAM, end + 1, done + 2)
         return self._counters(done + 1)
 

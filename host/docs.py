@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from host.cli import app
-from host.compiler.jobs import FETCH
+from host.cost import RETIRE, result_latency
 from hw import config, isa
 from hw.accumulator import Accumulators
 from hw.array import Array
@@ -26,6 +26,7 @@ from hw.feeder import Feeder
 from hw.requant import Requant
 from hw.results import Results
 from hw.scratchpad import Scratchpad
+from hw.sequencer import Sequencer
 from hw.weights import WeightMemory
 
 ROOT = Path(__file__).parents[1]
@@ -184,15 +185,9 @@ def _derived() -> str:
     return table(("property", *(f"`{name}`" for name in NAMED), "meaning"), rows, " rrr")
 
 
-def to_results(cfg: Config) -> int:
-    """Cycles from the feeder's decision for a result's last vector to the result's first read."""
-    summed = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) + Accumulators.LATENCY
-    return summed + cfg.cols - cfg.beats + 1
-
-
 def to_written(cfg: Config) -> int:
     """Cycles from that decision to the last byte at the scratchpad, with nothing before it."""
-    return to_results(cfg) + Results.LATENCY + Requant.LATENCY + cfg.beats - 1
+    return result_latency(cfg) + cfg.beats - 1 + RETIRE
 
 
 def _latencies() -> str:
@@ -209,7 +204,7 @@ def _latencies() -> str:
         ("weights", "address to the array", lambda c: WeightMemory.LATENCY),
         ("weights", "loading a tile", lambda c: c.load_cycles),
         ("accumulators", "between two vectors for one address", lambda c: Accumulators.HAZARD),
-        ("sequencer", "an instruction, as the compiler reckons", lambda c: FETCH),
+        ("sequencer", "from one instruction to the next", lambda c: Sequencer.FETCH),
     ]
     rows = (
         (part, text, *(f"{cycles(c)}" for c in NAMED.values())) for part, text, cycles in stages

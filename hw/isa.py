@@ -216,7 +216,7 @@ def encode(op: Op, **values: int) -> list[int]:
     for field in INSTRUCTIONS[op]:
         value = given.pop(field.name)
         low = -(1 << (field.width - 1)) if field.name.startswith(SIGNED) else 0
-        if not low <= value < 1 << field.width:
+        if not low <= value < low + (1 << field.width):
             raise ValueError(f"{op.name} {field.name}={value} does not fit {field.width} bits")
         words[field.word] |= (value & ((1 << field.width) - 1)) << field.offset
     if given:
@@ -262,6 +262,12 @@ def table_entry(cfg: Config) -> data.FlexibleLayout:
             "write": data.Field(1, 88),
         },
     )
+
+
+def table_field(cfg: Config, name: str) -> tuple[int, int, int]:
+    """Where a field of a table entry lies: its word, its offset in it, and a mask of its width."""
+    field = table_entry(cfg)[name]
+    return field.offset // 32, field.offset % 32, (1 << field.width) - 1
 
 
 def row_words(cfg: Config, space: Space) -> int:

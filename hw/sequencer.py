@@ -30,6 +30,11 @@ class Sequencer(wiring.Component):
         The host's side.
     """
 
+    FETCH = isa.length(isa.Op.LAYER) + 3
+    """Cycles from one instruction being taken to the next being ready."""
+    END_FETCH = 3
+    """More for an ``END`` in between."""
+
     running: Signal
     start: Signal
     batches: Signal

@@ -67,7 +67,7 @@ class _Assembly:
             self._step(i, 0)
         self.words += isa.encode(isa.Op.END)
         self._check("program_depth", len(self.words), "words of program", "use a smaller batch")
-        first, last = self.plan.tensors[0], self.plan.tensors[-1]
+        first = self.plan.tensors[0]
         return Program(
             config=self.config,
             batch=self.batch,
@@ -88,7 +88,7 @@ class _Assembly:
             outputs=tuple(self.outputs),
             layers=tuple(LayerInfo(step.name, step.layers, step.macs) for step in self.steps),
             instruction_layers=tuple(self.instruction_steps),
-            scratchpad_used=max(self.plan.used, last.address + last.bytes),
+            scratchpad_used=self.plan.used,
             info={**self.graph.info},
         )
 

@@ -1,5 +1,4 @@
-"""How long a job must wait for the results of jobs before it, as the few numbers that hardware
-compares.
+"""How long a job waits for the results of jobs before it, in few numbers for the hardware.
 
 Results are written in the order in which they were fed. A pass may start while up to ``allow``
 results of earlier jobs are unwritten, where ``allow`` is linear in slice, kernel row and block.
@@ -14,21 +13,14 @@ NO_WAIT = 30_000
 
 
 @dataclass
-class Writers:
-    """For each byte of a tensor, the number of the result that writes it last, counted from 1; 0:
-    none."""
-
-    rows: np.ndarray
-    """int64 (count * height, width * channels), without the border."""
-
-
-@dataclass
 class History:
     """What a program has written so far."""
 
     issued: int = 0
     """Results of all jobs so far."""
-    tensors: dict[int, Writers] = field(default_factory=dict)
+    tensors: dict[int, np.ndarray] = field(default_factory=dict)
+    """For each byte of a tensor the number of the result that writes it last, counted from 1, or 0:
+    int64 (count, height, width, channels), without the border."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from host.compiler.dependencies import NO_WAIT, Allow, History, Writers, fit
+from host.compiler.dependencies import NO_WAIT, Allow, History, fit
 from host.compiler.jobs import Job, Tiling, shortest_pass
 from host.compiler.memory import Tensor
 from host.compiler.steps import Step
@@ -112,10 +112,18 @@ def table_rows(step: Step, tiling: Tiling, cfg: Config) -> np.ndarray:
     entries = np.zeros((tiling.tiles, beats * cfg.requantizers, isa.TABLE_WORDS), np.uint32)
     tile, column = np.divmod(np.arange(channels), tiling.tile_cols)
     requant = step.requant
-    low, high, zero = (v & 0xFF for v in (requant.lo, requant.hi, requant.zero_point))
-    entries[tile, column, 0] = (step.bias & 0xFFFFFFFF).astype(np.uint32)
-    entries[tile, column, 1] = (requant.multiplier | requant.shift << 24).astype(np.uint32)
-    entries[tile, column, 2] = zero | low << 8 | high << 16 | 1 << 24
+    for name, values in (
+        ("bias", step.bias),
+        ("multiplier", requant.multiplier),
+        ("shift", requant.shift),
+        ("zero_point", requant.zero_point),
+        ("lo", requant.lo),
+        ("hi", requant.hi),
+        ("write", 1),
+    ):
+        word, offset, mask = isa.table_field(cfg, name)
+        bits = (np.asarray(values, np.int64) & mask) << offset
+        entries[tile, column, word] |= bits.astype(np.uint32)
     rows = entries.reshape(tiling.tiles * beats, -1)
     tail = -(-tail_cols(step, tiling) // cfg.requantizers)
     return rows[: (tiling.tiles - 1) * beats + tail]
@@ -133,7 +141,7 @@ def record(
     height, width, channels = target.shape
     if tensor not in history.tensors:
         shape = (target.count, height, width, channels)
-        history.tensors[tensor] = Writers(np.zeros(shape, np.int64))
+        history.tensors[tensor] = np.zeros(shape, np.int64)
     shape = (job.blocks, job.tiles, job.rows, job.columns)
     numbers = history.issued + 1 + np.arange(np.prod(shape)).reshape(shape)
     history.issued += numbers.size
@@ -142,7 +150,7 @@ def record(
     values = tiles.repeat(tiling.tile_cols, axis=2)[..., : channels - first]
     where = slice(first, first + values.shape[2])
     columns = slice(job.first_column, job.first_column + job.columns)
-    written = history.tensors[tensor].rows
+    written = history.tensors[tensor]
     if step.vector:
         written[columns, 0, 0, where] = values[0]
     else:
@@ -153,7 +161,7 @@ def allow(history: History, step: Step, tiling: Tiling, job: Job, tensor: int, i
     """How many earlier results may be pending at each pass of the job, which reads that tensor."""
     if tensor not in history.tensors:
         return fit(np.full((1, 1, 1), NO_WAIT))
-    written = history.tensors[tensor].rows
+    written = history.tensors[tensor]
     columns = slice(job.first_column, job.first_column + job.columns)
     if step.vector:
         rows = written[columns].reshape(job.columns, -1)

@@ -12,6 +12,7 @@ from host.errors import LeptonError
 from hw import isa
 from hw.accumulator import Accumulators
 from hw.config import Config
+from hw.sequencer import Sequencer
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,8 @@ def _cost(cfg: Config, jobs: tuple[Job, ...], passes: int, window: int) -> int:
         results = job.rows * job.columns * job.tiles
         burst = results * cfg.beats - one_pass * job.tiles - cfg.result_depth * cfg.beats
         block = max(block + max(0, burst), results * cfg.beats)
-        total += max(block * job.blocks, FETCH)
+        total += max(block * job.blocks, Sequencer.FETCH)
     return total
-
-
-FETCH = isa.length(isa.Op.LAYER) + 6
-"""Cycles in which the sequencer gets an instruction ready."""
 
 
 def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):
