@@ -16,7 +16,7 @@ from host.qgraph import Quantization
 from hw.config import Config
 from hw.errors import ConfigError
 
-MAGIC = b"LEPTON program 1\n"
+MAGIC = b"LEPTON program 2\n"
 DIGEST = hashlib.sha256().digest_size
 ARRAYS = ("words", "weights", "table")
 
@@ -30,6 +30,8 @@ class LayerInfo:
     """Layers of the network that it covers."""
     macs: int
     """Of one image."""
+    weights: int
+    """Weights that it has, as the network knows them; one for each tap and channel of a pool."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class _Assembly:
             output=self.graph.output,
             output_shape=self.graph.output_shape,
             outputs=tuple(self.outputs),
-            layers=tuple(LayerInfo(step.name, step.layers, step.macs) for step in self.steps),
+            layers=tuple(LayerInfo(s.name, s.layers, s.macs, s.weights) for s in self.steps),
             instruction_layers=tuple(self.instruction_steps),
             scratchpad_used=self.plan.used,
             info={**self.graph.info},

@@ -66,6 +66,11 @@ class Step:
     bound: int = 0
     """Largest magnitude that an accumulator can have."""
 
+    @property
+    def weights(self) -> int:
+        """How many weights there are; a diagonal step has the same ones for each channel."""
+        return self.weight.size * (self.output_shape[2] if self.diagonal else 1)
+
 
 ONE = Window((1, 1), (1, 1))
 IDENTITY_SHIFT = 7
