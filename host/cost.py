@@ -48,6 +48,9 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 RUN_CHECK = 11
 """Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
 
+STAMP_TO_HOST = 3
+"""Cycles from noting the time to the host having it, and one more for each lane."""
+
 
 class _Input:
     """When input slots are full: packets go one behind the other through the decoder."""
@@ -297,6 +300,8 @@ class _Model:
         by_layer = np.zeros((len(program.layers), len(isa.COUNTERS)), np.int64)
         np.add.at(by_layer, list(program.instruction_layers), np.diff(trace, axis=0))
         per_batch = len(program.outputs)
+        first_word = max(1, program.config.link_width // 32) - RUN_CHECK - program.slots
+        last_word = self.stamps[per_batch - 1] + STAMP_TO_HOST + program.config.lanes
         return Counters(
             dict(zip(isa.COUNTERS, trace[-1].tolist(), strict=True)),
             self.batches,
@@ -310,4 +315,5 @@ class _Model:
                 )
                 for info, row in zip(program.layers, by_layer, strict=True)
             ),
+            last_word - first_word,
         )

@@ -1,7 +1,7 @@
 """The driver: loads a program into hardware, streams images through it and collects the outputs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -42,6 +42,10 @@ class Counters:
     """int64 (batches,): the cycle in which each batch's output was read."""
     layers: tuple[LayerCycles, ...]
     """In the order of the program; empty for a core without a trace, or one too short."""
+    latency: int | None = None
+    """Cycles from the core taking the first word of input, its packet's header, to the host taking
+    the last word of the first batch's output, its time stamp; None where only the core sees cycles.
+    """
 
     @property
     def cycles(self) -> int:
@@ -121,12 +125,17 @@ class Session:
             self.transport.on_progress = on_progress and (
                 lambda n: on_progress(min(count, n // per_batch * program.batch))
             )
-        sent = start + packets.stream(words, program.config.packet_words)
+        # Input follows without a pause: between two exchanges a simulation stands still.
+        self._exchange(start, 0)
+        sent = packets.stream(words, program.config.packet_words)
         replies = self._exchange(sent, batches * per_batch + 1)
+        latency = None
+        if isinstance(self.transport, Simulated):
+            latency = self.transport.cycles_to(per_batch - 1)
         packets.read(replies.pop(), Reply.DONE)
         outputs = [packets.read(reply, Reply.OUTPUT) for reply in replies]
         stamps = np.array([o[-1] for o in outputs[per_batch - 1 :: per_batch]], np.int64)
-        self.counters = self._counters(batches, stamps)
+        self.counters = replace(self._counters(batches, stamps), latency=latency)
         return self._layers(outputs, batches, count)
 
     def close(self) -> None:

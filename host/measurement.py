@@ -141,7 +141,7 @@ class Measurement:
             "mismatched_bytes": hardware.mismatched_bytes if hardware else 0,
             "first_difference": asdict(difference) if difference else None,
             "cycles_per_image": counters.cycles_per_image if counters else None,
-            "latency_cycles": int(counters.stamps[0]) if counters else None,
+            "latency_cycles": counters.latency if counters else None,
             "macs_per_image": self.macs,
             "pes": x.config.pes,
             "utilization": self.utilization,

@@ -1,7 +1,8 @@
 """Bytes that the layers of a program move, and the memory that they need, from its words alone.
 
 Closed forms over the loop nests of the instructions (docs/architecture.md, "How a layer runs"): no
-loop over vectors, so milliseconds for any program. A batch is what is counted.
+loop over vectors, so milliseconds for any program. Counted is a batch, in all lanes; lanes share the
+weights and the table, which are read once for all of them.
 """
 
 from dataclasses import dataclass
@@ -44,9 +45,10 @@ class Memory:
     table_words: int
     """Rows of the requantization table."""
     accumulators: int
-    """Of each column, in the largest block."""
+    """Of each column and lane, in the largest block."""
     scratchpad_bytes: int
-    """From the first byte to the last that is read, and that is written, for the whole batch."""
+    """From the first byte to the last that is read, and that is written, in each lane for its
+    part of the batch."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +92,21 @@ def _layer(program: Program, index: int, f: dict[str, np.ndarray]) -> LayerTraff
     last_tile = written[f["table"] + beats] - written[f["table"] + beats - f["tail_beats_last"] - 1]
     all_channels = int(sum(written[stop] - written[start] for start, stop in table_rows))
 
-    stored = cfg.acc_width * cfg.cols * int((vectors * (sums - 1) * count["block"]).sum()) // 8
+    stored = cfg.acc_width * cfg.cols * int((vectors * (sums - 1) * count["block"]).sum()) // 8 * cfg.lanes
     weight_rows = _union(f["weights"], f["weights"] + (f["block_tiles"] + 1) * cfg.load_cycles)
     return LayerTraffic(
         info.name,
         Traffic(
             weights=int(loaded.sum()) * cfg.weight_ports * cfg.cols,
             weights_useful=int((channels * count["block"]).sum()) * info.weights // all_channels,
-            activations_read=int(fed.sum()) * cfg.rows,
-            activations_written=int((results * count["block"] * channels).sum()),
+            activations_read=int(fed.sum()) * cfg.rows * cfg.lanes,
+            activations_written=int((results * count["block"] * channels).sum()) * cfg.lanes,
             accumulators_read=stored,
             accumulators_written=stored,
             table=int((results * count["block"] * beats).sum())
             * cfg.requantizers * isa.TABLE_WORDS * 4,
-            link_in=int(f["release_input"].sum()) * program.slot_bytes,
-            link_out=int(f["emit_words"].sum()) * 4,
+            link_in=int(f["release_input"].sum()) * program.slot_words * 4,
+            link_out=int(f["emit_words"].sum()) * 4 * cfg.lanes,
         ),
         Memory(
             weight_words=_length(weight_rows),

@@ -38,7 +38,7 @@ def cost(
         "config": config,
         "fields": dict(chosen.items()),
         "cycles_per_image": counters.cycles_per_image,
-        "latency_cycles": int(counters.stamps[0]),
+        "latency_cycles": counters.latency,
         "macs_per_image": program.macs,
         "pes": chosen.pes,
         "utilization": program.macs / (counters.cycles_per_image * chosen.pes),

@@ -63,7 +63,7 @@ def _of_hardware(measurement: Measurement, hardware: Hardware) -> dict[str, str]
         "bytes different": f"[{color}]{hardware.mismatched_bytes:,}[/]",
         "core": f"{x.config_name}: {x.config.rows} x {x.config.cols} array, batch {x.batch}",
         "cycles per image": f"{counters.cycles_per_image:,.0f}",
-        "cycles to the first output": f"{int(counters.stamps[0]):,}",
+        **({} if counters.latency is None else {"latency": f"{counters.latency:,} cycles"}),
         "multiply-accumulates per image": f"{measurement.macs:,}",
         "utilization": f"{measurement.utilization:.1%}",
         "simulated images per second": f"{measurement.images / hardware.wall_s:,.1f}",

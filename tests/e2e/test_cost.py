@@ -26,6 +26,7 @@ def assert_equal(program, images, what):
     assert predicted.total == counted.total, what
     assert predicted.stamps.tolist() == counted.stamps.tolist(), what
     assert predicted.layers == counted.layers, what
+    assert predicted.latency == counted.latency, what
 
 
 @pytest.mark.parametrize("first", [100, 115], ids="seeds={}...".format)

@@ -17,6 +17,7 @@ from tests.host.networks import random_network
 CONFIGS = {
     "tiny": named("tiny"),
     "2 ports": named("tiny").with_fields({"rows": 5, "cols": 3, "weight_ports": 2}),
+    "2 lanes": named("tiny").with_fields({"lanes": 2}),
     "2 requantizers": named("tiny").with_fields({"rows": 4, "cols": 4, "requantizers": 2}),
 }
 
@@ -89,15 +90,18 @@ def walk(program, index):
         "scratchpad_bytes": max(wrote) - min(wrote) + 1
         + (max(read) - min(read) + 1 if index else program.slots * program.slot_bytes),
     }  # fmt: skip
+    for name in ("activations_read", "activations_written", "accumulators_read"):
+        traffic[name] *= cfg.lanes
+    traffic["accumulators_written"] = traffic["accumulators_read"]
     return traffic, memory
 
 
-@pytest.mark.parametrize("seed", range(12), ids="random_network({})".format)
+@pytest.mark.parametrize("seed", range(9), ids="random_network({})".format)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_traffic_and_memory_are_those_of_a_walk_through_the_loops(name, seed):
     module, inputs = random_network(seed, max_size="tiny")
     try:
-        program = compile(quantize(module, inputs), CONFIGS[name], batch=(1, 3)[seed % 2])
+        program = compile(quantize(module, inputs), CONFIGS[name], batch=(2, 6)[seed % 2])
     except LeptonError as refusal:
         pytest.skip(str(refusal))
     for i, layer in enumerate(traffic(program)):
