@@ -80,6 +80,10 @@ class LayerCost:
     utilization: float | None = None
     stalls: dict[str, float] | None = None
     """Cycles by cause."""
+    traffic: dict[str, float] | None = None
+    """Bytes, by the names of `host.traffic.Traffic`."""
+    memory: dict[str, int] | None = None
+    """Of the whole batch, by the names of `host.traffic.Memory`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Bytes that the layers of a program move, and the memory that they need, from its words alone.
 
 Closed forms over the loop nests of the instructions (docs/architecture.md, "How a layer runs"): no
-loop over vectors, so milliseconds for any program. Counted is a batch, in all lanes; lanes share the
-weights and the table, which are read once for all of them.
+loop over vectors, so milliseconds for any program. Counted is a batch, in all lanes; these share
+the weights and the table, which are read once for all of them.
 """
 
 from dataclasses import dataclass
@@ -92,7 +92,13 @@ def _layer(program: Program, index: int, f: dict[str, np.ndarray]) -> LayerTraff
     last_tile = written[f["table"] + beats] - written[f["table"] + beats - f["tail_beats_last"] - 1]
     all_channels = int(sum(written[stop] - written[start] for start, stop in table_rows))
 
-    stored = cfg.acc_width * cfg.cols * int((vectors * (sums - 1) * count["block"]).sum()) // 8 * cfg.lanes
+    stored = (
+        cfg.acc_width
+        * cfg.cols
+        * int((vectors * (sums - 1) * count["block"]).sum())
+        // 8
+        * cfg.lanes
+    )
     weight_rows = _union(f["weights"], f["weights"] + (f["block_tiles"] + 1) * cfg.load_cycles)
     return LayerTraffic(
         info.name,

@@ -56,8 +56,10 @@ def cost(
         write_whole(json_path, text.encode())
     console = Console(highlight=False)
     console.print(tables.layers(layers))
+    console.print(tables.moved(layers))
     console.print(
         f"{model} on {config} ({chosen.rows} x {chosen.cols}), batch {batch}: "
         f"{counters.cycles_per_image:,.0f} cycles per image, "
-        f"{record['utilization']:.1%} utilization, predicted"
+        f"{record['utilization']:.1%} utilization, "
+        f"latency {counters.latency:,} cycles, predicted"
     )
