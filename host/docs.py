@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
+from host import benchmarks
 from host.cli import app
 from host.cost import RETIRE, result_latency
 from hw import config, isa
@@ -30,7 +31,6 @@ from hw.sequencer import Sequencer
 from hw.weights import WeightMemory
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results.json"
 
 BEGIN = "<!-- begin {} -->"
 END = "<!-- end {} -->"
@@ -212,32 +212,34 @@ def _latencies() -> str:
     return table(("part", "cycles of", *(f"`{name}`" for name in NAMED)), rows, "  rrr")
 
 
+NOT_MEASURED = "Not measured yet: `make bench` makes this table."
+
+
 def _records() -> list[dict]:
-    """The measurements of ``make bench``; none where it has not run."""
-    if not RESULTS.exists():
-        return []
-    content = json.loads(RESULTS.read_text())
-    return content["runs"] if isinstance(content, dict) else content
+    """The networks that ``make bench`` measured; none where it has not run."""
+    return [r for r in benchmarks.results().values() if "model" in r]
 
 
 def _measurements() -> str:
     rows = []
-    for r in _records():
-        accuracy = (f"{r[k]:.2%}" for k in ("float_accuracy", "reference_accuracy", "accuracy"))
-        bytes_ = (f"{r[k]:,}" for k in ("checked_bytes", "mismatched_bytes"))
-        fields = r["fields"]
-        ports = fields["weight_ports"]
-        core = f"`{r['config']}`, {fields['rows']} x {fields['cols']}"
-        core += f", {ports} ports" if ports > 1 else ""
-        cycles = (f"{r['cycles_per_image']:,.0f}", f"{r['utilization']:.1%}")
-        rows.append((r["model"], core, r["batch"], f"{r['images']:,}", *accuracy, *bytes_, *cycles))
+    for model in dict.fromkeys(r["model"] for r in _records()):
+        runs = [r for r in _records() if r["model"] == model]
+        first = runs[0]
+        accuracy = (f"{first[k]:.2%}" for k in ("float_accuracy", "reference_accuracy", "accuracy"))
+        bytes_ = (f"{sum(r[k] for r in runs):,}" for k in ("checked_bytes", "mismatched_bytes"))
+        rows.append((model, f"{first['images']:,}", *accuracy, len(runs), *bytes_))
     if not rows:
-        return "Not measured yet: `make bench` makes this table."
+        return NOT_MEASURED
     head = (
-        "model", "core", "batch", "images", "accuracy: float", "integers", "hardware",
-        "bytes compared", "different", "cycles per image", "utilization",
+        "model", "images", "accuracy: float", "integers", "hardware", "cores and batches",
+        "bytes compared", "different",
     )  # fmt: skip
-    return table(head, rows, "  rrrrrrrrr")
+    return table(head, rows, " rrrrrrr")
+
+
+def _benchmarks() -> str:
+    rows = benchmarks.rows(benchmarks.results())
+    return table(benchmarks.HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
 
 
 def _models() -> str:
@@ -252,14 +254,13 @@ def _models() -> str:
 
 def _layer_cycles() -> str:
     rows = [
-        (r["model"], f"`{r['config']}`", r["batch"], layer["name"], f"{layer['macs']:,}",
+        (benchmarks.describe(r["fields"]), r["batch"], layer["name"], f"{layer['macs']:,}",
          f"{layer['cycles']:,.0f}", f"{layer['utilization']:.1%}")
-        for r in _records() for layer in r["layers"] if layer["cycles"] is not None
+        for r in _records() if r["model"] == "lenet-cifar10" and r["config"] == "default"
+        for layer in r["layers"] if layer["cycles"] is not None
     ]  # fmt: skip
-    if not rows:
-        return "Not measured yet: `make bench` makes this table."
-    head = ("model", "core", "batch", "layer", "MACs", "cycles per image", "utilization")
-    return table(head, rows, "  r rrr")
+    head = ("array", "batch", "layer", "MACs", "cycles per image", "utilization")
+    return table(head, rows, " r rrr") if rows else NOT_MEASURED
 
 
 def _commands() -> str:
@@ -285,6 +286,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "config-derived": _derived,
     "latencies": _latencies,
     "measurements": _measurements,
+    "benchmarks": _benchmarks,
     "layer-cycles": _layer_cycles,
     "models": _models,
     "commands": _commands,

@@ -149,6 +149,7 @@ class Measurement:
             "macs_per_image": self.macs,
             "pes": x.config.pes,
             "utilization": self.utilization,
+            "simulated_cycles": counters.cycles if counters else None,
             "wall_s": hardware.wall_s if hardware else None,
             "images_per_s": self.images / hardware.wall_s if hardware else None,
             "layers": [asdict(layer) for layer in self.layers],
