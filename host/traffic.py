@@ -20,7 +20,7 @@ class Traffic:
     weights: int
     """Read from weight memory: whole tiles, with the zeros that fill them up."""
     weights_useful: int
-    """Of these, weights of the network."""
+    """Of these, weights of the network; a folded layer has several copies, and one counts."""
     activations_read: int
     """Slices that enter the array, with the bytes that meet weights of zero."""
     activations_written: int

@@ -6,7 +6,8 @@ import numpy as np
 
 from host.compiler import encode
 from host.compiler.dependencies import History
-from host.compiler.jobs import Tiling, tile
+from host.compiler.folding import fitted
+from host.compiler.jobs import Tiling
 from host.compiler.memory import Plan, Tensor, plan
 from host.compiler.steps import Step, lower, permute_flattened
 from host.errors import LeptonError
@@ -36,8 +37,20 @@ def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = Fal
             steps[i] = permute_flattened(step, before.output_shape)
     _check_multipliers(steps, config)
     where = plan(steps, config, images, keep=layers)
-    tilings = [tile(step, config, images) for step in steps]
-    return _Assembly(graph, config, images, layers, steps, tilings, where).program()
+    try:
+        return _assemble(graph, config, images, layers, steps, where, folding=True)
+    except LeptonError:
+        # Folded weights and tables are larger; what does not fit then may fit without.
+        return _assemble(graph, config, images, layers, steps, where, folding=False)
+
+
+def _assemble(
+    graph: QGraph, config: Config, images: int, layers: bool, steps: list[Step], where: Plan, *,
+    folding: bool,
+) -> Program:  # fmt: skip
+    found = [fitted(step, config, images, folding=folding) for step in steps]
+    as_run, tilings = [step for step, _ in found], [tiling for _, tiling in found]
+    return _Assembly(graph, config, images, layers, as_run, tilings, where).program()
 
 
 def _check_multipliers(steps: list[Step], config: Config) -> None:
