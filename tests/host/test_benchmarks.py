@@ -7,6 +7,7 @@ import pytest
 
 from host import benchmarks, models
 from host.benchmarks import CASES, PRODUCTS
+from host.cli import execute
 from host.compiler import compile
 from host.cost import predict
 from host.data import calibration
@@ -57,3 +58,8 @@ def test_every_peer_stands_beside_a_case_and_has_a_source():
     shown = " ".join(row[-1] for row in benchmarks.rows(benchmarks.results()))
     for peer in (*peers["network"], *peers["product"]):
         assert f"{peer['name']} {peer['cycles']:,}" in shown
+
+
+def test_bench_refuses_a_case_that_there_is_not(capsys):
+    assert execute(["bench", "--only", "resnet"]) == 2
+    assert "lenet5-mnist, 15 x 6, batch 1" in capsys.readouterr().err
