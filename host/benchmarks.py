@@ -71,6 +71,11 @@ CASES = (
     Case(config="wide", fields=PORTS, goal=6_300),
     Case(config="wide", batch=16, goal=5_300),
     Case(fields=SQUARE | PORTS, goal=14_200),
+    # 92% of two and of four arrays.
+    Case(batch=16, fields={"lanes": 2} | PORTS, goal=3_935),
+    Case(batch=16, fields={"lanes": 4} | PORTS, goal=1_967),
+    # Few channels on many columns: results are folded.
+    Case(model="lenet5-mnist", config="wide", batch=16),
 )
 
 # With as many requantizers as columns, lest the results of the last slice wait for theirs.
@@ -130,7 +135,12 @@ def rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
             batch, cycles, used = str(case.batch), r["cycles_per_image"], r["utilization"]
             latency = f"{r['latency_cycles']:,}"
             latency += f" (<= {case.latency_goal:,})" if case.latency_goal else ""
-            there = [p for p in peers["network"] if (p["batch"], p["array"]) == (case.batch, same)]
+            alone = case.built.lanes == 1
+            there = [
+                p
+                for p in peers["network"]
+                if alone and (p["batch"], p["array"]) == (case.batch, same)
+            ]
         wanted = f"<= {case.goal:,}"
         what = case.product.name if isinstance(case, ProductCase) else case.model
         others = "; ".join(f"{p['name']} {p['cycles']:,}" + _share(p) for p in there)
