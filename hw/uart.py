@@ -60,8 +60,8 @@ class UARTLink(wiring.Component):
         self.divisor = divisor
         self.slots = slots
         super().__init__({
-            "rx":      In(1, init=1),
-            "tx":      Out(1, init=1),
+            "rx":      In(1),
+            "tx":      Out(1),
             "o":       Out(stream.Signature(layouts.beat(cfg))),
             "i":       In(stream.Signature(layouts.beat(cfg))),
             "restart": Out(1),
@@ -124,8 +124,8 @@ class UARTCore(wiring.Component):
         self.core = Core(cfg)
         self.link = UARTLink(cfg, divisor=divisor, slots=slots)
         super().__init__({
-            "rx":      In(1, init=1),
-            "tx":      Out(1, init=1),
+            "rx":      In(1),
+            "tx":      Out(1),
             "running": Out(1),
             "error":   Out(1),
         })  # fmt: skip

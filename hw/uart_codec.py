@@ -37,25 +37,26 @@ class CRC32(wiring.Component):
             "data":  In(8),
             "valid": In(1),
             "busy":  Out(1),
-            "value": Out(32, init=0xFFFFFFFF),
+            "value": Out(32),
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        value = Signal(32, init=0xFFFFFFFF)
         rest = Signal(8)
         left = Signal(range(9))
-        m.d.comb += self.busy.eq(left != 0)
+        m.d.comb += [self.busy.eq(left != 0), self.value.eq(value)]
         with m.If(self.busy):
-            odd = self.value[0] ^ rest[0]
+            odd = value[0] ^ rest[0]
             m.d.sync += [
-                self.value.eq((self.value >> 1) ^ Mux(odd, CRC_POLYNOMIAL, 0)),
+                value.eq((value >> 1) ^ Mux(odd, CRC_POLYNOMIAL, 0)),
                 rest.eq(rest >> 1),
                 left.eq(left - 1),
             ]
         with m.If(self.valid):
             m.d.sync += [rest.eq(self.data), left.eq(8)]
         with m.If(self.clear):
-            m.d.sync += [self.value.eq(0xFFFFFFFF), left.eq(0)]
+            m.d.sync += [value.eq(0xFFFFFFFF), left.eq(0)]
         return m
 
 

@@ -1,7 +1,7 @@
 """Frames from the host: kept until the core has taken their words, in order and without gaps."""
 
 from amaranth import Cat, Const, Module, ResetInserter, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from . import layouts

@@ -89,22 +89,23 @@ class LineOut(wiring.Component):
     def __init__(self, divisor: int) -> None:
         check_divisor(divisor)
         self.divisor = divisor
-        super().__init__({"i": In(stream.Signature(8)), "tx": Out(1, init=1)})
+        super().__init__({"i": In(stream.Signature(8)), "tx": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         timer = Signal(range(self.divisor))
         left = Signal(range(FRAME_BITS + 1))  # bits not yet over
         rest = Signal(FRAME_BITS - 1)
+        tx = Signal(init=1)
 
-        m.d.comb += self.i.ready.eq(left == 0)
+        m.d.comb += [self.i.ready.eq(left == 0), self.tx.eq(tx)]
         with m.If(self.i.ready):
             m.d.sync += timer.eq(self.divisor - 1)
             with m.If(self.i.valid):
-                m.d.sync += [self.tx.eq(0), rest.eq(Cat(self.i.payload, 1)), left.eq(FRAME_BITS)]
+                m.d.sync += [tx.eq(0), rest.eq(Cat(self.i.payload, 1)), left.eq(FRAME_BITS)]
         with m.Else():
             over = timer == 0
             m.d.sync += timer.eq(Mux(over, self.divisor - 1, timer - 1))
             with m.If(over):
-                m.d.sync += [left.eq(left - 1), self.tx.eq(rest[0]), rest.eq(Cat(rest[1:], 1))]
+                m.d.sync += [left.eq(left - 1), tx.eq(rest[0]), rest.eq(Cat(rest[1:], 1))]
         return m

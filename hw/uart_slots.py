@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 
-ABOUT = data.StructLayout({"last": 1, "zero": 1, "words": 5})
+ABOUT = data.StructLayout({"last": 1, "zero": 2, "words": 5})
 """Byte 0 of a slot."""
 
 SLOT_BITS = 7
