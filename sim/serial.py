@@ -9,6 +9,7 @@ import os
 import select
 import threading
 import tty
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +48,8 @@ class SerialCore:
     """A core in simulation, reset and ready, at the other end of a serial line.
 
     It runs in a thread of its own while there is something to do, as fast as it can: the baud rate
-    that the port is opened with means nothing. Cycles in which nothing would happen pass in no time.
+    that the port is opened with means nothing, and cycles in which nothing would happen are left
+    out.
     """
 
     port: str
@@ -195,10 +197,8 @@ def main() -> None:
     noise = Noise(drop=given.drop, flip=given.flip, double=given.double, seed=given.seed)
     with SerialCore(named(given.config), divisor=given.divisor, noise=noise) as core:
         print(f"lepton run MODEL --config {given.config} --target uart:{core.port}", flush=True)
-        try:
+        with suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":
