@@ -48,11 +48,11 @@ class Tiling:
         return self.kernel_rows * self.slices
 
 
-def tile(step: Step, cfg: Config, batch: int) -> Tiling:
+def tile(step: Step, cfg: Config, images: int) -> Tiling:
     """Chooses the blocks of a step: the fewest cycles, then the fewest jobs, then the smallest
     blocks, whose results come in the shortest bursts.
 
-    `batch` images run at once where the step is a vector, else one. Raises LeptonError when no
+    `images` of each lane run at once where the step is a vector, else one. Raises LeptonError when no
     block fits the accumulators or a count does not fit its field.
     """
     _, ky, kx, inputs = step.weight.shape
@@ -63,7 +63,7 @@ def tile(step: Step, cfg: Config, batch: int) -> Tiling:
         tile_cols, slice_bytes = cfg.cols, cfg.rows
         slices = -(-kx * inputs // cfg.rows)
     tiles = -(-channels // tile_cols)
-    rows, columns = (1, batch) if step.vector else step.output_shape[:2]
+    rows, columns = (1, images) if step.vector else step.output_shape[:2]
     window = step.window.kernel[0] * step.window.kernel[1]
     if window > cfg.acc_depth:
         raise LeptonError(
