@@ -7,7 +7,7 @@ import numpy as np
 
 from host.errors import LeptonError
 from host.transports.frames import NUMBERS, PAYLOAD_BYTES, Deframer, Frame, encode
-from hw.uart_frame import Kind
+from hw.uart_frame import SLOTS, Kind
 
 
 class Connection:
@@ -38,6 +38,8 @@ class Connection:
         self.repeated = 0
         """Frames so far that were sent again."""
         self._deframer = Deframer()
+        # Frames on their way at once: where many are lost, most of those behind are sent in vain.
+        self._window = max(SLOTS)
         self._sent: deque[tuple[bytes, bool]] = deque()  # from `oldest` on, until acknowledged
         self._waiting: Iterator[tuple[bytes, bool]] = iter(())
         self._parts: list[bytes] = []  # of the packet that is coming
@@ -61,7 +63,7 @@ class Connection:
     def to_send(self, *, poll: bool = False) -> bytes:
         """Frames for the line: all for which there is room, else what the other side must hear."""
         frames = []
-        while self.next < self.limit:
+        while self.next < min(self.limit, self.oldest + self._window):
             at = self.next - self.oldest
             if at == len(self._sent) and not self._fetch():
                 break
@@ -110,10 +112,13 @@ class Connection:
         for _ in range(done):
             self._sent.popleft()
         self.oldest += done
+        self._window = min(self._window + done, max(SLOTS))
         self.next = max(self.next, self.oldest)
         self.limit = self.oldest + (frame.limit - frame.ack) % NUMBERS
         if frame.kind is Kind.BACK:
             self.repeated += self.next - self.oldest
+            if self.next > self.oldest:
+                self._window = max(1, self._window // 2)
             self.next = self.oldest
 
     def _take(self, frame: Frame) -> None:
