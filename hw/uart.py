@@ -17,6 +17,18 @@ from .uart_outbox import Outbox
 LINK_WIDTH = 32
 
 
+def check(cfg: Config, *, divisor: int, slots: int = 8) -> None:
+    """Refuses what cannot be built, with ConfigError."""
+    check_divisor(divisor)
+    if cfg.link_width != LINK_WIDTH:
+        raise ConfigError(
+            f"link_width={cfg.link_width} does not go with a UART; it carries words of "
+            f"{LINK_WIDTH} bits"
+        )
+    if slots not in SLOTS:
+        raise ConfigError(f"slots={slots} is none of {SLOTS}")
+
+
 class UARTLink(wiring.Component):
     """Carries packets over a serial line; see docs/uart.md. ``cfg.link_width`` must be 32.
 
@@ -49,14 +61,7 @@ class UARTLink(wiring.Component):
     error: Signal
 
     def __init__(self, cfg: Config, *, divisor: int, slots: int = 8) -> None:
-        check_divisor(divisor)
-        if cfg.link_width != LINK_WIDTH:
-            raise ConfigError(
-                f"link_width={cfg.link_width} does not go with a UART; it carries words of "
-                f"{LINK_WIDTH} bits"
-            )
-        if slots not in SLOTS:
-            raise ConfigError(f"slots={slots} is none of {SLOTS}")
+        check(cfg, divisor=divisor, slots=slots)
         self.divisor = divisor
         self.slots = slots
         super().__init__({

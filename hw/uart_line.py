@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 from .errors import ConfigError
 
 DIVISORS = (4, 1 << 16)
-"""Fewest and most cycles of a bit. With four, a byte sampled in mid-bit may still be 5 % too fast
-or too slow, and a CRC, which takes a cycle for each bit, is done long before the next byte."""
+"""Fewest and most cycles of a bit. With four, a byte may still be 2 % too fast or too slow, and a
+CRC, which takes a cycle for each bit, is done long before the next byte."""
 
 FRAME_BITS = 10
 """Of a byte on the line."""

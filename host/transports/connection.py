@@ -46,6 +46,7 @@ class Connection:
         self._answer = False
         self._back = False
         self._asked = False
+        self._polled = False
 
     @property
     def progress(self) -> int:
@@ -63,7 +64,8 @@ class Connection:
     def to_send(self, *, poll: bool = False) -> bytes:
         """Frames for the line: all for which there is room, else what the other side must hear."""
         frames = []
-        while self.next < min(self.limit, self.oldest + self._window):
+        # What is behind a poll would be sent again, for its answer does not acknowledge it.
+        while not self._polled and self.next < min(self.limit, self.oldest + self._window):
             at = self.next - self.oldest
             if at == len(self._sent) and not self._fetch():
                 break
@@ -71,6 +73,7 @@ class Connection:
             frames.append(self._frame(payload=payload, last=last))
             self.next += 1
         if poll:
+            self._polled = True
             frames.append(self._frame(kind=Kind.POLL))
         elif not frames and (self._answer or self._back):
             frames.append(self._frame())
@@ -116,6 +119,7 @@ class Connection:
         self.next = max(self.next, self.oldest)
         self.limit = self.oldest + (frame.limit - frame.ack) % NUMBERS
         if frame.kind is Kind.BACK:
+            self._polled = False
             self.repeated += self.next - self.oldest
             if self.next > self.oldest:
                 self._window = max(1, self._window // 2)
