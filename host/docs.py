@@ -19,7 +19,7 @@ from types import ModuleType
 from host import benchmarks
 from host.cli import app
 from host.cost import RETIRE, result_latency
-from hw import config, isa
+from hw import config, isa, uart_frame
 from hw.accumulator import Accumulators
 from hw.array import Array
 from hw.config import LIMITS, NAMED, Config
@@ -28,6 +28,7 @@ from hw.requant import Requant
 from hw.results import Results
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
+from hw.uart_line import DIVISORS
 from hw.weights import WeightMemory
 
 ROOT = Path(__file__).parents[1]
@@ -271,6 +272,33 @@ def _commands() -> str:
     return table(("command", "what it does"), rows)
 
 
+def _uart_header() -> str:
+    rows = (
+        (f"{f.offset + f.width - 1}:{f.offset}", f"`{name}`", uart_frame.FIELDS[name])
+        for name, f in uart_frame.HEADER
+    )
+    return table(("bits", "field", "meaning"), rows)
+
+
+def _uart_kinds() -> str:
+    texts = described(uart_frame, "Kind")
+    rows = ((k.value, f"`{k.name}`", texts[k.name]) for k in uart_frame.Kind)
+    return table(("kind", "name", "meaning"), rows, "r")
+
+
+def _uart_bauds() -> str:
+    clocks = (12, 25, 48, 100)
+    rows = []
+    for baud in (115_200, 500_000, 1_000_000, 2_000_000, 3_000_000):
+        cells = []
+        for clock in clocks:
+            divisor = max(DIVISORS[0], round(clock * 1e6 / baud))
+            error = clock * 1e6 / divisor / baud - 1
+            cells.append(f"{divisor} ({error:+.1%})" if abs(error) < 0.03 else "-")
+        rows.append((f"{baud:,}", *cells))
+    return table(("baud", *(f"{c} MHz" for c in clocks)), rows, "rrrrr")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "requests": lambda: _opcodes(isa.Packet),
     "replies": lambda: _opcodes(isa.Reply),
@@ -290,6 +318,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "layer-cycles": _layer_cycles,
     "models": _models,
     "commands": _commands,
+    "uart-header": _uart_header,
+    "uart-kinds": _uart_kinds,
+    "uart-bauds": _uart_bauds,
 }
 """What makes each table, by the name that stands in the page."""
 

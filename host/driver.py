@@ -14,6 +14,8 @@ from host.program import Program
 from host.qgraph import Quantization
 from host.transports import Transport
 from host.transports.simulated import Simulated
+from host.transports.targets import open_target
+from host.transports.uart import UART
 from hw import isa
 from hw.config import VERSION, Config
 from hw.isa import Packet, Reply, Space
@@ -62,22 +64,23 @@ class Counters:
 class Session:
     """A program on hardware. Use it as a context manager; `run` as often as you like.
 
-    `target` is "sim" for the Verilated core, or a transport of your own. LeptonError when the
-    hardware is not the one that the program was compiled for, or does not answer.
+    `target` is "sim" for the Verilated core, "uart:PORT" for hardware at a serial port, with its
+    `baud` rate, or a transport of your own. LeptonError when the hardware is not the one that the
+    program was compiled for, or does not answer.
     """
 
     counters: Counters | None = None
 
     def __init__(
         self, program: Program, target: str | Transport = "sim", *, waves: str | Path | None = None,
-        progress: Callable[[str], None] | None = None,
+        baud: int | None = None, progress: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         self.program = program
         if isinstance(target, str):
-            if target != "sim":
-                raise LeptonError(f"no target is named {target!r}; there is sim")
             path = None if waves is None else Path(waves)
-            self.transport: Transport = Simulated(program.config, waves=path, progress=progress)
+            self.transport: Transport = open_target(
+                target, program.config, waves=path, baud=baud, progress=progress
+            )
         else:
             self.transport = target
         try:
@@ -121,7 +124,7 @@ class Session:
             [batches, 0, program.slot_bytes // 4, program.slots, len(words)],
         )
         per_batch = len(program.outputs)
-        if isinstance(self.transport, Simulated):
+        if isinstance(self.transport, Simulated | UART):
             self.transport.on_progress = on_progress and (
                 lambda n: on_progress(min(count, n // per_batch * program.batch))
             )
@@ -161,6 +164,11 @@ class Session:
         if magic != isa.MAGIC or version != VERSION:
             raise LeptonError(
                 f"the hardware is no Lepton of version {VERSION}: {magic:#x}, {version}"
+            )
+        if len(words) != len(config.words()):
+            raise LeptonError(
+                f"the hardware has {len(words)} fields of configuration and not "
+                f"{len(config.words())}; make it and the program with the same Lepton"
             )
         wrong = [
             f"{name} is {there} and should be {here}"

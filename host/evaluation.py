@@ -42,7 +42,7 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
         program = compile(graph, x.config, batch=x.batch, layers=x.layers)
         watch.begin("Building the core")
         # Opened before the reference runs, so that what is missing shows at once.
-        with Session(program, waves=x.waves, progress=watch.note) as session:
+        with Session(program, x.target, waves=x.waves, baud=x.baud, progress=watch.note) as session:
             expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
             watch.begin("Streaming images through the core", len(images))
             start = time.perf_counter()

@@ -2,13 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from host.driver import Counters
 from host.errors import LeptonError
 from hw.config import Config
-
-Target = Literal["sim", "reference"]
 
 
 class Watcher:
@@ -34,7 +32,9 @@ class Experiment:
     images: int | None = None
     """None means as many as ship."""
     batch: int = 1
-    target: Target = "sim"
+    target: str = "sim"
+    """sim, reference, or uart:PORT for hardware at a serial port."""
+    baud: int | None = None
     layers: bool = False
     """Compare the output of every step too; sending them costs cycles."""
     waves: Path | None = None
@@ -42,8 +42,13 @@ class Experiment:
     """Where the dataset lies; None takes the shipped images if they are enough."""
 
     def __post_init__(self) -> None:
-        if self.target not in get_args(Target):
-            raise LeptonError(f"no target is named {self.target!r}; there are sim, reference")
+        serial = self.target.startswith("uart:")
+        if self.target not in ("sim", "reference") and not serial:
+            raise LeptonError(
+                f"no target is named {self.target!r}; there are sim, reference, uart:PORT"
+            )
+        if self.baud is not None and not serial:
+            raise LeptonError("a baud rate goes with a target uart:PORT")
         if self.images is not None and self.images < 1:
             raise LeptonError(f"{self.images} images asked for; at least 1 is needed")
         for option, given in (("waves", self.waves), ("layers", self.layers)):

@@ -148,7 +148,7 @@ RUN = ("run", "lenet5-mnist")
         ((*RUN, "--images", "0"), "--images"),
         ((*RUN, "--images", "many"), "--images': Input should be a valid integer"),
         ((*RUN, "--batch", "0"), "--batch"),
-        ((*RUN, "--target", "fpga"), "'sim', 'reference'"),
+        ((*RUN, "--target", "fpga"), "there are sim, reference, uart:PORT"),
         ((*RUN, "--target", "reference", "--waves", "w.fst"), "waves are of the hardware"),
         ((*RUN, "--waves", "/nowhere/w.fst"), "/nowhere/w.fst cannot be written"),
         ((*RUN, "--config", "tiny", "--waves", "w.txt"), "as .fst or .vcd, not as w.txt"),
