@@ -31,6 +31,11 @@ def weights(cfg: Config) -> data.ArrayLayout:
     return data.ArrayLayout(INT8, cfg.cols)
 
 
+def products(cfg: Config) -> data.ArrayLayout:
+    """One product for each column."""
+    return data.ArrayLayout(signed(16), cfg.cols)
+
+
 def sums(cfg: Config) -> data.ArrayLayout:
     """One partial sum for each column."""
     return data.ArrayLayout(signed(cfg.sum_width), cfg.cols)
