@@ -20,8 +20,8 @@ def blocks_of_row(cfg: Config, platform: object) -> int:
 class RowMultipliers(wiring.Component):
     """Multiplies one activation, moving right, by the weights in use.
 
-    There are three forms, equal in every value and cycle: what synthesis makes of ``a * w``, and the
-    blocks of the parts in `target`. On a part whose blocks have run out a row is made of LUTs.
+    There are three forms, equal in every value and cycle: what synthesis makes of ``a * w``, and
+    the blocks of the parts in `target`. On a part whose blocks have run out a row is made of LUTs.
 
     Parameters
     ----------

@@ -1,11 +1,12 @@
-"""The tables with which `lepton run` and `lepton cost` end."""
+"""The tables with which `lepton run`, `cost` and `synth` end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from host.measurement import Hardware, LayerCost, Measurement
+from host.synth.flow import Placement, Synthesis
 
 STALLS = {
     "stall_weights": "weights",
@@ -93,3 +94,36 @@ def layers(costs: Sequence[LayerCost]) -> Table:
 
 def _share(cost: LayerCost, stall: str) -> float:
     return cost.stalls[stall] / cost.cycles if cost.stalls and cost.cycles else 0.0
+
+
+def synthesis(built: Synthesis) -> Iterator[Table]:
+    """Cells of a build against those of the part, and of each block."""
+    used = built.usage.record()
+    part = Table(title=f"{built.scope} on {built.device.name}")
+    part.add_column("")
+    for name in ("used", "available", "share"):
+        part.add_column(name, justify="right")
+    for name, there in built.device.available.items():
+        if there or used[name]:
+            share = f"{used[name] / there:.0%}" if there else "-"
+            part.add_row(name, f"{used[name]:,}", f"{there:,}", share)
+    yield part
+    blocks = Table()
+    blocks.add_column("block")
+    kinds = list(used)
+    for kind in kinds:
+        blocks.add_column(kind, justify="right")
+    for name, block in built.blocks.items():
+        blocks.add_row(name, *(f"{block.record()[kind]:,}" for kind in kinds))
+    yield blocks
+
+
+def speed(placed: Placement) -> str:
+    """Frequencies over the seeds and the critical path."""
+    seeds = placed.frequencies
+    return (
+        f"fmax {min(seeds):.1f} / {placed.median:.1f} / {max(seeds):.1f} MHz "
+        f"(lowest, median, highest of {len(seeds)} seeds)\n"
+        f"critical path {placed.critical_path.sentence()}\n"
+        f"bitstream {placed.bitstream}"
+    )
