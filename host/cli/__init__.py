@@ -22,6 +22,7 @@ app.command("cost")(cost.cost)
 app.command("train")(train.train)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)
+app.command("export")(generate.export)
 app.command("configs")(generate.configs)
 
 
