@@ -48,7 +48,7 @@ types: $(READY) ## Check the types
 	$(BIN)/pyright
 
 bench: $(READY) ## Measure the figures of the README into benchmarks/results.json
-	$(BIN)/python -m host.benchmarks
+	$(BIN)/lepton bench
 
 verilog: $(READY) ## Write build/lepton-CONFIG.v (CONFIG=default)
 	@mkdir -p build

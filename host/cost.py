@@ -7,6 +7,7 @@ over a link of 32 or 64 bits; a narrower one makes input slower than is counted 
 
 import numpy as np
 
+from host.activity import Activity, Events
 from host.driver import Counters, LayerCycles
 from host.program import Program
 from hw import isa
@@ -24,15 +25,18 @@ WEIGHTS, INPUT, DEPENDENCY, POST, OUTPUT, PROGRAM = range(2, 8)
 """Places of the stalls in `isa.COUNTERS`."""
 CYCLES, FED = 0, 1
 
-WORD_CYCLES = 6
-"""Cycles from one word of an output to the next."""
+READ_CYCLES = 5
+"""Cycles of an output's word beside those in which each lane's is sent."""
 READ_TO_STAMP = 4
 """Cycles from reading a word to noting the time."""
 
 
-def predict(program: Program, batches: int = 3) -> Counters:
-    """Counters of a run of so many batches, as `Session.counters` would have them."""
-    return _Model(program, batches).run()
+def predict(program: Program, batches: int = 3, activity: Activity | None = None) -> Counters:
+    """Counters of a run of so many batches, as `Session.counters` would have them.
+
+    `activity`, if given, is filled with what the parts of the machine did when.
+    """
+    return _Model(program, batches, activity or Activity()).run()
 
 
 def result_latency(cfg: Config) -> int:
@@ -48,12 +52,15 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 RUN_CHECK = 11
 """Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
 
+STAMP_TO_HOST = 3
+"""Cycles from noting the time to the host having it, and one more for each lane."""
+
 
 class _Input:
     """When input slots are full: packets go one behind the other through the decoder."""
 
-    def __init__(self, program: Program, words: int, writes: "_Events") -> None:
-        self.program, self.words = program, words
+    def __init__(self, program: Program, words: int, writes: Events, taken: Events) -> None:
+        self.program, self.words, self.taken = program, words, taken
         self.writes, self.write = writes, 0
         """Cycles in which results are written instead, and the first that may still be to come."""
         self.word, self.time = 0, 1
@@ -64,7 +71,7 @@ class _Input:
     def full(self, slot: int) -> int:
         """The cycle from which on the slot counts as full; slots are asked for in order."""
         program, longest = self.program, self.program.config.packet_words
-        stop = (slot + 1) * (program.slot_bytes // 4)
+        stop = (slot + 1) * program.slot_words
         free = 0
         if slot >= program.slots:
             free = self.released[slot - program.slots] + Inputs.RELEASE + 1
@@ -100,46 +107,24 @@ class _Input:
                 now = stops[self.write]
                 continue
             count = min(words, begin - now)
+            self.taken.add(now, now + count)
             now, words = now + count, words - count
         return now
-
-
-class _Events:
-    """Intervals of cycles, of one kind, in order of time."""
-
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.stops: list[int] = []
-
-    def add(self, start: int, stop: int) -> None:
-        if stop > start:
-            self.starts.append(start)
-            self.stops.append(stop)
-
-    def before(self, times: np.ndarray) -> np.ndarray:
-        """How many cycles of these lie before each of the times."""
-        starts, stops = np.array(self.starts, np.int64), np.array(self.stops, np.int64)
-        lengths = np.concatenate(([0], np.cumsum(stops - starts)))
-        whole = np.searchsorted(stops, times)
-        inside = np.zeros(len(times), np.int64)
-        part = whole < len(starts)
-        inside[part] = np.maximum(0, times[part] - starts[whole[part]])
-        return lengths[whole] + inside
 
 
 class _Model:
     """The hardware between two vectors. Cycle 0 is the one that starts the run."""
 
-    def __init__(self, program: Program, batches: int) -> None:
-        self.program, self.batches = program, batches
+    def __init__(self, program: Program, batches: int, activity: Activity) -> None:
+        self.program, self.batches, self.activity = program, batches, activity
         cfg = program.config
         self.layers = [v for op, v in isa.decode(program.words.tolist()) if op is isa.Op.LAYER]
         slots = program.slots_per_batch * batches
-        self.writes = _Events()
-        self.input = _Input(program, slots * (program.slot_bytes // 4), self.writes)
+        self.writes = Events()
+        self.input = _Input(program, slots * program.slot_words, self.writes, activity.input)
         self.latency = result_latency(cfg)
         self.load, self.depth = cfg.load_cycles, cfg.result_depth
-        self.events = [_Events() for _ in isa.COUNTERS]
+        self.events = activity.counted
         self.retired = [-1]
         """When each result's last byte was written, counted from 1."""
         self.post_free = 0
@@ -163,8 +148,10 @@ class _Model:
             take = max(loaded + 1, end)
             self._wait(PROGRAM, end + 1, take + 1)
             self.takes.append(take)
+            self._load(loaded)
             index = number % len(self.layers)
             end, swap = self._layer(self.layers[index], take + 1, loaded + self.load)
+            self.activity.layers.add(take + 1, end + 1)
             valid = take + Sequencer.FETCH
             if index == len(self.layers) - 1:
                 valid += Sequencer.END_FETCH
@@ -203,6 +190,8 @@ class _Model:
                     beats = layer["tail_beats_last" if tail else "beats_last"] + 1
                     start, now = self._pass(now, results, window, k == sums - 1, beats)
                     ready = start + self.load
+                    if not (tail and k == sums - 1 and block == count["block"] - 1):
+                        self._load(start)
                     stalled = now - start - results * window
                     self.timer = start + layer["pass_min"] + 1 + stalled
                 if k < sums - 1:
@@ -233,8 +222,13 @@ class _Model:
             self.post_free = begin + beats
             self.retired.append(begin + beats - 1 + RETIRE)
             self.writes.add(begin + RETIRE, begin + beats + RETIRE)
+            self.activity.post.add(begin, begin + beats)
         assert first is not None
         return first, now
+
+    def _load(self, freed: int) -> None:
+        """A tile is loaded behind the cycle in which the shadow is free."""
+        self.activity.loads.add(freed + 1, freed + 1 + self.load)
 
     def _credit(self) -> int:
         """When there is room for one more result."""
@@ -283,9 +277,11 @@ class _Model:
     def _emit(self, end: int, words: int) -> None:
         """Schedules an output: it waits for all results so far, then reads word by word."""
         header = max(end + 1, self.retired[-1] + 1) + 1
-        reads = [header + 1 + WORD_CYCLES * i for i in range(words)]
+        word = READ_CYCLES + self.program.config.lanes
+        reads = [header + 1 + word * i for i in range(words)]
         self.steals += reads
-        self.busy_until = reads[-1] + WORD_CYCLES
+        self.busy_until = reads[-1] + word
+        self.activity.output.add(header, self.busy_until + 1)
         self.stamps.append(reads[-1] + READ_TO_STAMP - 1)
 
     def _counters(self, cycles: int) -> Counters:
@@ -296,6 +292,8 @@ class _Model:
         by_layer = np.zeros((len(program.layers), len(isa.COUNTERS)), np.int64)
         np.add.at(by_layer, list(program.instruction_layers), np.diff(trace, axis=0))
         per_batch = len(program.outputs)
+        first_word = max(1, program.config.link_width // 32) - RUN_CHECK - program.slots
+        last_word = self.stamps[per_batch - 1] + STAMP_TO_HOST + program.config.lanes
         return Counters(
             dict(zip(isa.COUNTERS, trace[-1].tolist(), strict=True)),
             self.batches,
@@ -309,4 +307,5 @@ class _Model:
                 )
                 for info, row in zip(program.layers, by_layer, strict=True)
             ),
+            last_word - first_word,
         )

@@ -16,9 +16,10 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
+from host import benchmarks
 from host.cli import app
 from host.cost import RETIRE, result_latency
-from hw import config, isa
+from hw import config, isa, uart_frame
 from hw.accumulator import Accumulators
 from hw.array import Array
 from hw.config import LIMITS, NAMED, Config
@@ -27,10 +28,10 @@ from hw.requant import Requant
 from hw.results import Results
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
+from hw.uart_line import DIVISORS
 from hw.weights import WeightMemory
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results.json"
 
 BEGIN = "<!-- begin {} -->"
 END = "<!-- end {} -->"
@@ -212,32 +213,34 @@ def _latencies() -> str:
     return table(("part", "cycles of", *(f"`{name}`" for name in NAMED)), rows, "  rrr")
 
 
+NOT_MEASURED = "Not measured yet: `make bench` makes this table."
+
+
 def _records() -> list[dict]:
-    """The measurements of ``make bench``; none where it has not run."""
-    if not RESULTS.exists():
-        return []
-    content = json.loads(RESULTS.read_text())
-    return content["runs"] if isinstance(content, dict) else content
+    """The networks that ``make bench`` measured; none where it has not run."""
+    return [r for r in benchmarks.results().values() if "model" in r]
 
 
 def _measurements() -> str:
     rows = []
-    for r in _records():
-        accuracy = (f"{r[k]:.2%}" for k in ("float_accuracy", "reference_accuracy", "accuracy"))
-        bytes_ = (f"{r[k]:,}" for k in ("checked_bytes", "mismatched_bytes"))
-        fields = r["fields"]
-        ports = fields["weight_ports"]
-        core = f"`{r['config']}`, {fields['rows']} x {fields['cols']}"
-        core += f", {ports} ports" if ports > 1 else ""
-        cycles = (f"{r['cycles_per_image']:,.0f}", f"{r['utilization']:.1%}")
-        rows.append((r["model"], core, r["batch"], f"{r['images']:,}", *accuracy, *bytes_, *cycles))
+    for model in dict.fromkeys(r["model"] for r in _records()):
+        runs = [r for r in _records() if r["model"] == model]
+        first = runs[0]
+        accuracy = (f"{first[k]:.2%}" for k in ("float_accuracy", "reference_accuracy", "accuracy"))
+        bytes_ = (f"{sum(r[k] for r in runs):,}" for k in ("checked_bytes", "mismatched_bytes"))
+        rows.append((model, f"{first['images']:,}", *accuracy, len(runs), *bytes_))
     if not rows:
-        return "Not measured yet: `make bench` makes this table."
+        return NOT_MEASURED
     head = (
-        "model", "core", "batch", "images", "accuracy: float", "integers", "hardware",
-        "bytes compared", "different", "cycles per image", "utilization",
+        "model", "images", "accuracy: float", "integers", "hardware", "cores and batches",
+        "bytes compared", "different",
     )  # fmt: skip
-    return table(head, rows, "  rrrrrrrrr")
+    return table(head, rows, " rrrrrrr")
+
+
+def _benchmarks() -> str:
+    rows = benchmarks.rows(benchmarks.results())
+    return table(benchmarks.HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
 
 
 def _models() -> str:
@@ -252,14 +255,13 @@ def _models() -> str:
 
 def _layer_cycles() -> str:
     rows = [
-        (r["model"], f"`{r['config']}`", r["batch"], layer["name"], f"{layer['macs']:,}",
+        (benchmarks.describe(r["fields"]), r["batch"], layer["name"], f"{layer['macs']:,}",
          f"{layer['cycles']:,.0f}", f"{layer['utilization']:.1%}")
-        for r in _records() for layer in r["layers"] if layer["cycles"] is not None
+        for r in _records() if r["model"] == "lenet-cifar10" and r["config"] == "default"
+        for layer in r["layers"] if layer["cycles"] is not None
     ]  # fmt: skip
-    if not rows:
-        return "Not measured yet: `make bench` makes this table."
-    head = ("model", "core", "batch", "layer", "MACs", "cycles per image", "utilization")
-    return table(head, rows, "  r rrr")
+    head = ("array", "batch", "layer", "MACs", "cycles per image", "utilization")
+    return table(head, rows, " r rrr") if rows else NOT_MEASURED
 
 
 def _commands() -> str:
@@ -268,6 +270,33 @@ def _commands() -> str:
         for c in app.registered_commands
     )
     return table(("command", "what it does"), rows)
+
+
+def _uart_header() -> str:
+    rows = (
+        (f"{f.offset + f.width - 1}:{f.offset}", f"`{name}`", uart_frame.FIELDS[name])
+        for name, f in uart_frame.HEADER
+    )
+    return table(("bits", "field", "meaning"), rows)
+
+
+def _uart_kinds() -> str:
+    texts = described(uart_frame, "Kind")
+    rows = ((k.value, f"`{k.name}`", texts[k.name]) for k in uart_frame.Kind)
+    return table(("kind", "name", "meaning"), rows, "r")
+
+
+def _uart_bauds() -> str:
+    clocks = (12, 25, 48, 100)
+    rows = []
+    for baud in (115_200, 500_000, 1_000_000, 2_000_000, 3_000_000):
+        cells = []
+        for clock in clocks:
+            divisor = max(DIVISORS[0], round(clock * 1e6 / baud))
+            error = clock * 1e6 / divisor / baud - 1
+            cells.append(f"{divisor} ({error:+.1%})" if abs(error) < 0.03 else "-")
+        rows.append((f"{baud:,}", *cells))
+    return table(("baud", *(f"{c} MHz" for c in clocks)), rows, "rrrrr")
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -285,9 +314,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "config-derived": _derived,
     "latencies": _latencies,
     "measurements": _measurements,
+    "benchmarks": _benchmarks,
     "layer-cycles": _layer_cycles,
     "models": _models,
     "commands": _commands,
+    "uart-header": _uart_header,
+    "uart-kinds": _uart_kinds,
+    "uart-bauds": _uart_bauds,
 }
 """What makes each table, by the name that stands in the page."""
 

@@ -1,7 +1,7 @@
 """The driver: loads a program into hardware, streams images through it and collects the outputs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +14,8 @@ from host.program import Program
 from host.qgraph import Quantization
 from host.transports import Transport
 from host.transports.simulated import Simulated
+from host.transports.targets import open_target
+from host.transports.uart import UART
 from hw import isa
 from hw.config import VERSION, Config
 from hw.isa import Packet, Reply, Space
@@ -42,6 +44,10 @@ class Counters:
     """int64 (batches,): the cycle in which each batch's output was read."""
     layers: tuple[LayerCycles, ...]
     """In the order of the program; empty for a core without a trace, or one too short."""
+    latency: int | None = None
+    """Cycles from the core taking the first word of input, its packet's header, to the host taking
+    the last word of the first batch's output, its time stamp; None where only the core sees cycles.
+    """
 
     @property
     def cycles(self) -> int:
@@ -58,22 +64,23 @@ class Counters:
 class Session:
     """A program on hardware. Use it as a context manager; `run` as often as you like.
 
-    `target` is "sim" for the Verilated core, or a transport of your own. LeptonError when the
-    hardware is not the one that the program was compiled for, or does not answer.
+    `target` is "sim" for the Verilated core, "uart:PORT" for hardware at a serial port, with its
+    `baud` rate, or a transport of your own. LeptonError when the hardware is not the one that the
+    program was compiled for, or does not answer.
     """
 
     counters: Counters | None = None
 
     def __init__(
         self, program: Program, target: str | Transport = "sim", *, waves: str | Path | None = None,
-        progress: Callable[[str], None] | None = None,
+        baud: int | None = None, progress: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         self.program = program
         if isinstance(target, str):
-            if target != "sim":
-                raise LeptonError(f"no target is named {target!r}; there is sim")
             path = None if waves is None else Path(waves)
-            self.transport: Transport = Simulated(program.config, waves=path, progress=progress)
+            self.transport: Transport = open_target(
+                target, program.config, waves=path, baud=baud, progress=progress
+            )
         else:
             self.transport = target
         try:
@@ -117,16 +124,21 @@ class Session:
             [batches, 0, program.slot_bytes // 4, program.slots, len(words)],
         )
         per_batch = len(program.outputs)
-        if isinstance(self.transport, Simulated):
+        if isinstance(self.transport, Simulated | UART):
             self.transport.on_progress = on_progress and (
                 lambda n: on_progress(min(count, n // per_batch * program.batch))
             )
-        sent = start + packets.stream(words, program.config.packet_words)
+        # Input follows without a pause: between two exchanges a simulation stands still.
+        self._exchange(start, 0)
+        sent = packets.stream(words, program.config.packet_words)
         replies = self._exchange(sent, batches * per_batch + 1)
+        latency = None
+        if isinstance(self.transport, Simulated):
+            latency = self.transport.cycles_to(per_batch - 1)
         packets.read(replies.pop(), Reply.DONE)
         outputs = [packets.read(reply, Reply.OUTPUT) for reply in replies]
         stamps = np.array([o[-1] for o in outputs[per_batch - 1 :: per_batch]], np.int64)
-        self.counters = self._counters(batches, stamps)
+        self.counters = replace(self._counters(batches, stamps), latency=latency)
         return self._layers(outputs, batches, count)
 
     def close(self) -> None:
@@ -153,6 +165,11 @@ class Session:
             raise LeptonError(
                 f"the hardware is no Lepton of version {VERSION}: {magic:#x}, {version}"
             )
+        if len(words) != len(config.words()):
+            raise LeptonError(
+                f"the hardware has {len(words)} fields of configuration and not "
+                f"{len(config.words())}; make it and the program with the same Lepton"
+            )
         wrong = [
             f"{name} is {there} and should be {here}"
             for (name, here), there in zip(config.items(), words, strict=True)
@@ -167,7 +184,7 @@ class Session:
         sent += packets.write(Space.WEIGHTS, 0, program.weights, longest)
         sent += packets.write(Space.TABLE, 0, program.table, longest)
         for address, words, value in program.borders:
-            filled = np.full((words, 1), (value & 0xFF) * 0x01010101, np.uint32)
+            filled = np.full((words, program.config.lanes), (value & 0xFF) * 0x01010101, np.uint32)
             sent += packets.write(Space.SCRATCHPAD, address // 4, filled, longest)
         # Writes are answered only when refused; the answer behind them says that they are done.
         (reply,) = self._exchange(sent + packets.packet(Packet.RESET), 1)
@@ -220,7 +237,7 @@ class Session:
             words = np.stack(
                 [outputs[b * per_batch + i][:-1] for b in range(batches) for i in where]
             )
-            found[name] = form.unpack(words)[:count]
+            found[name] = form.unpack(words, program.config.lanes)[:count]
         return found
 
 

@@ -1,6 +1,7 @@
 """Runs a shipped model on the hardware and compares every byte, for `lepton run`."""
 
 import time
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from host.measurement import Difference, Experiment, Hardware, LayerCost, Measur
 from host.program import Program
 from host.qgraph import QGraph
 from host.quantization import quantize
+from host.traffic import traffic
 
 CHUNK = 250
 """Images that the reference computes between two reports of progress."""
@@ -40,7 +42,7 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
         program = compile(graph, x.config, batch=x.batch, layers=x.layers)
         watch.begin("Building the core")
         # Opened before the reference runs, so that what is missing shows at once.
-        with Session(program, waves=x.waves, progress=watch.note) as session:
+        with Session(program, x.target, waves=x.waves, baud=x.baud, progress=watch.note) as session:
             expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
             watch.begin("Streaming images through the core", len(images))
             start = time.perf_counter()
@@ -135,13 +137,19 @@ def _last(program: Program) -> str:
 
 def layer_costs(program: Program, counters: Counters) -> tuple[LayerCost, ...]:
     """Each layer's share in one image; without cycles where the hardware traced none."""
-    if not counters.layers:
-        return tuple(LayerCost(layer.name, layer.macs) for layer in program.layers)
+    spent = [layer.counters for layer in counters.layers] or [None] * len(program.layers)
     costs = []
-    for layer in counters.layers:
-        spent = {name: value / counters.batch for name, value in layer.counters.items()}
-        macs, cycles = layer.macs // counters.batch, spent["cycles"]
-        stalls = {name: value for name, value in spent.items() if name.startswith("stall_")}
-        used = macs / (cycles * program.config.pes) if cycles else 0.0
-        costs.append(LayerCost(layer.name, macs, cycles, used, stalls))
+    for info, moved, layer in zip(program.layers, traffic(program), spent, strict=True):
+        cost = LayerCost(
+            info.name,
+            info.macs,
+            traffic={name: value / program.batch for name, value in asdict(moved.traffic).items()},
+            memory=asdict(moved.memory),
+        )
+        if layer is not None:
+            cycles = layer["cycles"] / program.batch
+            stalls = {n: v / program.batch for n, v in layer.items() if n.startswith("stall_")}
+            used = info.macs / (cycles * program.config.pes) if cycles else 0.0
+            cost = replace(cost, cycles=cycles, utilization=used, stalls=stalls)
+        costs.append(cost)
     return tuple(costs)

@@ -2,13 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from host.driver import Counters
 from host.errors import LeptonError
 from hw.config import Config
-
-Target = Literal["sim", "reference"]
 
 
 class Watcher:
@@ -34,7 +32,9 @@ class Experiment:
     images: int | None = None
     """None means as many as ship."""
     batch: int = 1
-    target: Target = "sim"
+    target: str = "sim"
+    """sim, reference, or uart:PORT for hardware at a serial port."""
+    baud: int | None = None
     layers: bool = False
     """Compare the output of every step too; sending them costs cycles."""
     waves: Path | None = None
@@ -42,8 +42,13 @@ class Experiment:
     """Where the dataset lies; None takes the shipped images if they are enough."""
 
     def __post_init__(self) -> None:
-        if self.target not in get_args(Target):
-            raise LeptonError(f"no target is named {self.target!r}; there are sim, reference")
+        serial = self.target.startswith("uart:")
+        if self.target not in ("sim", "reference") and not serial:
+            raise LeptonError(
+                f"no target is named {self.target!r}; there are sim, reference, uart:PORT"
+            )
+        if self.baud is not None and not serial:
+            raise LeptonError("a baud rate goes with a target uart:PORT")
         if self.images is not None and self.images < 1:
             raise LeptonError(f"{self.images} images asked for; at least 1 is needed")
         for option, given in (("waves", self.waves), ("layers", self.layers)):
@@ -80,6 +85,10 @@ class LayerCost:
     utilization: float | None = None
     stalls: dict[str, float] | None = None
     """Cycles by cause."""
+    traffic: dict[str, float] | None = None
+    """Bytes, by the names of `host.traffic.Traffic`."""
+    memory: dict[str, int] | None = None
+    """Of the whole batch, by the names of `host.traffic.Memory`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +150,11 @@ class Measurement:
             "mismatched_bytes": hardware.mismatched_bytes if hardware else 0,
             "first_difference": asdict(difference) if difference else None,
             "cycles_per_image": counters.cycles_per_image if counters else None,
-            "latency_cycles": int(counters.stamps[0]) if counters else None,
+            "latency_cycles": counters.latency if counters else None,
             "macs_per_image": self.macs,
             "pes": x.config.pes,
             "utilization": self.utilization,
+            "simulated_cycles": counters.cycles if counters else None,
             "wall_s": hardware.wall_s if hardware else None,
             "images_per_s": self.images / hardware.wall_s if hardware else None,
             "layers": [asdict(layer) for layer in self.layers],

@@ -6,10 +6,15 @@ from amaranth.back import verilog
 
 from .config import Config
 from .core import Core
+from .uart import UARTCore
 
 
-def emit(cfg: Config) -> str:
-    """Verilog of the whole core, top module `lepton`; the same text for the same configuration."""
+def emit(cfg: Config, *, divisor: int | None = None) -> str:
+    """Verilog of the whole core, top module `lepton`; the same text for the same configuration.
+
+    With a `divisor` the core is behind a UART that takes so many cycles for each bit.
+    """
     # Debian's Yosys is older than what Amaranth needs; the one that comes with it is pinned.
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    return verilog.convert(Core(cfg), name="lepton", emit_src=False, strip_internal_attrs=True)
+    top = Core(cfg) if divisor is None else UARTCore(cfg, divisor=divisor)
+    return verilog.convert(top, name="lepton", emit_src=False, strip_internal_attrs=True)

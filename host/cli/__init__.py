@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host.cli import cost, generate, run, train
+from host.cli import bench, cost, generate, profile, run, train
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("cost")(cost.cost)
+app.command("profile")(profile.profile)
+app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)

@@ -38,7 +38,7 @@ def cost(
         "config": config,
         "fields": dict(chosen.items()),
         "cycles_per_image": counters.cycles_per_image,
-        "latency_cycles": int(counters.stamps[0]),
+        "latency_cycles": counters.latency,
         "macs_per_image": program.macs,
         "pes": chosen.pes,
         "utilization": program.macs / (counters.cycles_per_image * chosen.pes),
@@ -56,8 +56,10 @@ def cost(
         write_whole(json_path, text.encode())
     console = Console(highlight=False)
     console.print(tables.layers(layers))
+    console.print(tables.moved(layers))
     console.print(
         f"{model} on {config} ({chosen.rows} x {chosen.cols}), batch {batch}: "
         f"{counters.cycles_per_image:,.0f} cycles per image, "
-        f"{record['utilization']:.1%} utilization, predicted"
+        f"{record['utilization']:.1%} utilization, "
+        f"latency {counters.latency:,} cycles, predicted"
     )

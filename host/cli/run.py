@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -28,9 +28,15 @@ def run(
     config: ConfigName = "default",
     changes: Changes = None,
     target: Annotated[
-        Literal["sim", "reference"],
-        typer.Option(help="The simulated core, or the integer reference alone."),
+        str,
+        typer.Option(
+            metavar="[sim|reference|uart:PORT]",
+            help="The simulated core, the integer reference alone, or hardware at a serial port.",
+        ),
     ] = "sim",
+    baud: Annotated[
+        int | None, typer.Option(metavar="B", min=1, help="Of the serial port; else a million.")
+    ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Compare every intermediate tensor too.")
     ] = False,
@@ -57,7 +63,7 @@ def run(
 
     experiment = Experiment(
         model=model, config=chosen, config_name=config, images=images, batch=batch,
-        target=target, layers=layers, waves=waves, folder=data,
+        target=target, baud=baud, layers=layers, waves=waves, folder=data,
     )  # fmt: skip
     with Stages() as stages:
         measurement = measure(experiment, stages)

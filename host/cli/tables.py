@@ -1,4 +1,4 @@
-"""The tables with which `lepton run` and `lepton cost` end."""
+"""The tables with which `lepton run`, `cost` and `profile` end."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host.measurement import Hardware, LayerCost, Measurement
+from host.profiling import Profile
 
 STALLS = {
     "stall_weights": "weights",
@@ -63,7 +64,7 @@ def _of_hardware(measurement: Measurement, hardware: Hardware) -> dict[str, str]
         "bytes different": f"[{color}]{hardware.mismatched_bytes:,}[/]",
         "core": f"{x.config_name}: {x.config.rows} x {x.config.cols} array, batch {x.batch}",
         "cycles per image": f"{counters.cycles_per_image:,.0f}",
-        "cycles to the first output": f"{int(counters.stamps[0]):,}",
+        **({} if counters.latency is None else {"latency": f"{counters.latency:,} cycles"}),
         "multiply-accumulates per image": f"{measurement.macs:,}",
         "utilization": f"{measurement.utilization:.1%}",
         "simulated images per second": f"{measurement.images / hardware.wall_s:,.1f}",
@@ -93,3 +94,53 @@ def layers(costs: Sequence[LayerCost]) -> Table:
 
 def _share(cost: LayerCost, stall: str) -> float:
     return cost.stalls[stall] / cost.cycles if cost.stalls and cost.cycles else 0.0
+
+
+BYTES = {
+    "weights": "weights",
+    "weights_useful": "useful",
+    "activations_read": "activations in",
+    "activations_written": "out",
+    "accumulators_read": "sums in",
+    "accumulators_written": "out",
+    "table": "table",
+    "link_in": "link in",
+    "link_out": "out",
+}
+"""Columns of bytes, by the names of `host.traffic.Traffic`."""
+
+
+def show_profile(found: Profile, title: str, console: Console) -> None:
+    """Prints cycles and stalls, bytes and memory of each layer, and how the sources compare."""
+    costs = found.layers()
+    console.print(layers(costs))
+    console.print(moved(costs))
+    for source, counters in found.counters.items():
+        used = found.program.macs / (counters.cycles_per_image * found.program.config.pes)
+        console.print(
+            f"{title}, {source}: {counters.cycles_per_image:,.0f} cycles per image, "
+            f"{used:.1%} utilization, latency of the first batch {counters.latency:,} cycles"
+        )
+    if len(found.counters) == 2:
+        differences = found.differences()
+        console.print(f"Counters in which the cost model differs from the core: {len(differences)}")
+        for d in differences[:10]:
+            console.print(f"[red]{d.layer}, {d.counter}: core {d.rtl:,}, model {d.cost:,}[/]")
+
+
+def moved(costs: Sequence[LayerCost]) -> Table:
+    """Bytes of one image, and the memory that the layer needs."""
+    table = Table(title="Bytes moved, per image; memory needed", title_justify="left")
+    table.add_column("layer")
+    for name in (*BYTES.values(), "weight words", "accumulators", "scratchpad"):
+        table.add_column(name, justify="right")
+    for cost in costs:
+        assert cost.traffic is not None
+        assert cost.memory is not None
+        memory = (cost.memory[n] for n in ("weight_words", "accumulators", "scratchpad_bytes"))
+        table.add_row(
+            cost.name,
+            *(f"{cost.traffic[name]:,.0f}" for name in BYTES),
+            *(f"{value:,}" for value in memory),
+        )
+    return table

@@ -66,6 +66,14 @@ class Step:
     bound: int = 0
     """Largest magnitude that an accumulator can have."""
 
+    unfolded: int = 0
+    """Weights that a folded step had before; 0 for one that is not folded."""
+
+    @property
+    def weights(self) -> int:
+        """How many weights the network has; a diagonal step has the same ones for each channel."""
+        return self.unfolded or self.weight.size * (self.output_shape[2] if self.diagonal else 1)
+
 
 ONE = Window((1, 1), (1, 1))
 IDENTITY_SHIFT = 7

@@ -33,6 +33,12 @@ class Simulated:
         except SimulationError as error:
             raise LeptonError(str(error)) from error
 
+    def cycles_to(self, packet: int) -> int:
+        """From the first word that the core took of the last exchange to the end of a packet that
+        it then sent."""
+        assert self.device.input_cycle is not None
+        return int(self.device.output_cycles[packet]) - self.device.input_cycle
+
     def close(self) -> None:
         """Ends the simulation."""
         self.device.close()

@@ -1,4 +1,4 @@
-"""Builds a simulator of any Verilog for cocotb, kept in the cache of `sim.build`."""
+"""Builds a simulator of any Verilog for cocotb, kept in the cache."""
 
 import importlib.metadata
 import inspect
@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from cocotb_tools.runner import Verilator, VerilatorControlFile, Verilog
 
-from sim import build, toolchain
+from sim import build, cache, toolchain
 from sim.errors import SimulationError
 
 TOP = "lepton"
@@ -36,7 +36,7 @@ sys.stdout.write(verilog.convert(top, name="lepton", emit_src=False, strip_inter
 
 def convert(name: str) -> str:
     """Verilog of what a function of `tops` returns, converted unless the cache has it."""
-    key = build._hash("bench", name, TOPS.read_text(), build._hardware_hash())
+    key = cache.digest("bench", name, TOPS.read_text(), build.hardware_hash())
 
     def write(folder: Path) -> None:
         paths = [str(Path(build.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -51,7 +51,7 @@ def convert(name: str) -> str:
             raise SimulationError(f"the conversion of {name} to Verilog failed:\n{done.stderr}")
         (folder / "lepton.v").write_text(done.stdout)
 
-    return (build._cached("verilog", key, write) / "lepton.v").read_text()
+    return (cache.cached("verilog", key, write) / "lepton.v").read_text()
 
 
 def executable(text: str) -> Path:
@@ -81,4 +81,4 @@ def executable(text: str) -> Path:
         (work / TOP).rename(folder / TOP)
         shutil.rmtree(work)
 
-    return build._cached("bench", build._hash(text, *identity), make) / TOP
+    return cache.cached("bench", cache.digest(text, *identity), make) / TOP

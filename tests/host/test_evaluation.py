@@ -131,7 +131,7 @@ def test_wrong_bytes_reach_the_record(monkeypatch):
     ("changes", "text"),
     [
         ({"model": "vgg"}, "no model is called 'vgg'; there are lenet5-mnist"),
-        ({"target": "fpga"}, "no target is named 'fpga'; there are sim, reference"),
+        ({"target": "fpga"}, "no target is named 'fpga'; there are sim, reference, uart:PORT"),
         ({"images": 0}, "at least 1"),
         ({"target": "reference", "layers": True}, "layers are of the hardware"),
     ],

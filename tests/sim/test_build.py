@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim import build, toolchain
+from sim.cache import cache_folder
 from sim.errors import SimulationError
 from tests.sim.cores import echo_verilog
 
@@ -34,7 +35,7 @@ def library():
 @pytest.fixture
 def cache(library, tmp_path, monkeypatch):
     """Another cache, empty but for Verilator's runtime, which takes longest."""
-    runtime = build.cache_folder() / "runtime"
+    runtime = cache_folder() / "runtime"
     folder = tmp_path / "cache"
     shutil.copytree(runtime, folder / "runtime")
     monkeypatch.setenv("LEPTON_CACHE", str(folder))
@@ -63,7 +64,7 @@ def fake_tools(folder, monkeypatch, **commands):
 
 
 def test_what_is_cached_is_not_built_again(library, monkeypatch):
-    monkeypatch.delattr(build, "_run")
+    monkeypatch.delattr(build, "run")
     monkeypatch.setenv("PATH", "")
     told = []
     start = time.monotonic()
@@ -140,7 +141,7 @@ def test_a_full_disk_is_named(cache, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(build, "_run", full)
+    monkeypatch.setattr(build, "run", full)
     with pytest.raises(SimulationError, match=r"no space is left in the cache folder .*cache;"):
         build.compile_library(echo_verilog(32))
 

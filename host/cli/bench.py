@@ -1,0 +1,67 @@
+"""`lepton bench`: measures the figures of the README."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from host.cli import options
+from host.errors import LeptonError
+
+DIFFERENT = 1
+
+
+def bench(
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only cases whose name has this; others are kept."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Default: benchmarks/results.json."),
+    ] = None,
+) -> None:
+    """Measure the figures of the README on the simulated core, and show them beside the peers'.
+
+    Exit code 1 says that a byte differed.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from host import benchmarks
+    from host.cli.progress import Stages
+    from host.program import write_whole
+
+    path = benchmarks.RESULTS if out is None else out
+    options.check_writable(path, "--out")
+    cases = {case.name: case for case in (*benchmarks.CASES, *benchmarks.PRODUCTS)}
+    chosen = [name for name in cases if only is None or only in name]
+    if not chosen:
+        raise LeptonError(f"--only {only!r}: no case has that in its name: {'; '.join(cases)}")
+    found = {} if only is None else benchmarks.results()
+    console = Console(highlight=False)
+    for name in chosen:
+        with Stages() as stages:
+            Console(stderr=True, highlight=False).print(f"{name}:")
+            found[name] = benchmarks.measured(cases[name], stages)
+        # Behind each case, so that an interrupted run leaves what it measured.
+        ordered = {name: found[name] for name in cases if name in found}
+        write_whole(path, (json.dumps(ordered, indent=1) + "\n").encode())
+
+    table = Table()
+    for i, title in enumerate(benchmarks.HEAD):
+        table.add_column(title, justify="right" if 2 <= i <= 6 else "left")
+    for row in benchmarks.rows(found):
+        table.add_row(*row)
+    console.print(table)
+    for name in chosen:
+        r = found[name]
+        speed = ""
+        if "wall_s" in r:
+            speed = f", {r['simulated_cycles'] / r['wall_s']:,.0f} simulated cycles per second"
+        console.print(
+            f"{name}: {r['mismatched_bytes']:,} of {r['checked_bytes']:,} bytes differ{speed}"
+        )
+    if any(found[name]["mismatched_bytes"] for name in chosen):
+        raise typer.Exit(DIFFERENT)

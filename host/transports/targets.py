@@ -1,0 +1,29 @@
+"""Names of targets, as `lepton run --target` and `Session` take them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from host.errors import LeptonError
+from host.transports import Transport
+from host.transports.simulated import Simulated
+from host.transports.uart import BAUD, UART
+from hw.config import Config
+
+SERIAL = "uart:"
+"""Stands before the name of a serial port."""
+
+
+def open_target(
+    target: str, config: Config, *, waves: Path | None = None, baud: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Transport:  # fmt: skip
+    """A transport to "sim" or "uart:PORT". LeptonError for another name, or if it cannot be had."""
+    if target.startswith(SERIAL):
+        if waves is not None:
+            raise LeptonError("waves are of the simulated core; use the target sim")
+        return UART(target.removeprefix(SERIAL), baud=BAUD if baud is None else baud)
+    if target != "sim":
+        raise LeptonError(f"no target is named {target!r}; there are sim and uart:PORT")
+    if baud is not None:
+        raise LeptonError("a baud rate goes with a target uart:PORT")
+    return Simulated(config, waves=waves, progress=progress)

@@ -1,0 +1,65 @@
+"""The measured figures on file, against the hardware that the sources describe now."""
+
+import json
+from functools import lru_cache
+
+import pytest
+
+from host import benchmarks, models
+from host.benchmarks import CASES, PRODUCTS
+from host.cli import execute
+from host.compiler import compile
+from host.cost import predict
+from host.data import calibration
+from host.product import model_window
+from host.quantization import quantize
+
+STALE = "cycles have changed: measure them with lepton bench, then python -m host.docs"
+
+
+@lru_cache
+def graph(model, width):
+    return quantize(models.load(model), calibration(model), multiplier_width=width, name=model)
+
+
+def test_every_case_is_measured_and_nothing_else():
+    assert list(benchmarks.results()) == [case.name for case in (*CASES, *PRODUCTS)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_no_cycle_of_a_network_changes_without_a_new_measurement(case):
+    """The cost model has what the core counts (tests/e2e/test_cost.py)."""
+    config = case.built
+    program = compile(graph(case.model, config.multiplier_width), config, batch=case.batch)
+    predicted = predict(program, 3)
+    measured = benchmarks.results()[case.name]
+    now = dict(config.items()), predicted.cycles_per_image, predicted.latency
+    then = (measured[name] for name in ("fields", "cycles_per_image", "latency_cycles"))
+    assert now == tuple(then), STALE
+
+
+@pytest.mark.parametrize("case", PRODUCTS, ids=lambda case: case.name)
+def test_no_cycle_of_a_product_changes_without_a_new_measurement(case):
+    measured = benchmarks.results()[case.name]
+    program, *_ = case.product.program(case.built)
+    assert measured["fields"] == dict(case.built.items()), STALE
+    assert measured["window_cycles"] == model_window(program), STALE
+
+
+def test_no_measured_byte_differs():
+    for name, measured in benchmarks.results().items():
+        assert measured["checked_bytes"] > 0, name
+        assert measured["mismatched_bytes"] == 0, name
+
+
+def test_every_peer_stands_beside_a_case_and_has_a_source():
+    peers = json.loads(benchmarks.PEERS.read_text())
+    assert peers["source"]
+    shown = " ".join(row[-1] for row in benchmarks.rows(benchmarks.results()))
+    for peer in (*peers["network"], *peers["product"]):
+        assert f"{peer['name']} {peer['cycles']:,}" in shown
+
+
+def test_bench_refuses_a_case_that_there_is_not(capsys):
+    assert execute(["bench", "--only", "resnet"]) == 2
+    assert "lenet5-mnist, 15 x 6, batch 1" in capsys.readouterr().err
