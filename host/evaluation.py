@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from host import data, models, train
+from host import catalog, data, train
 from host.compiler import compile
 from host.data import Images
 from host.datasets import DATASETS
@@ -14,7 +14,6 @@ from host.integer_reference import reference
 from host.measurement import Difference, Experiment, Hardware, LayerCost, Measurement, Watcher
 from host.program import Program
 from host.qgraph import QGraph
-from host.quantization import quantize
 
 CHUNK = 250
 """Images that the reference computes between two reports of progress."""
@@ -24,13 +23,10 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
     """Quantizes, compiles, streams and compares. LeptonError for what cannot be done."""
     watch = watch or Watcher()
     watch.begin(f"Quantizing {x.model}")
-    module = models.load(x.model)
-    info = models.MODELS[x.model]
-    images, source = _images(x, info.dataset)
-    calibration = data.calibration(info.dataset)
-    width = x.config.multiplier_width
-    graph = quantize(module, calibration, multiplier_width=width, name=x.model)
-    inputs = data.normalize(images.pixels, info.dataset).numpy()
+    model = catalog.find(x.model)
+    images, source = _images(x, model.dataset)
+    graph = model.quantize(x.config.multiplier_width)
+    inputs = data.normalize(images.pixels, model.dataset).numpy()
 
     hardware = None
     layers = tuple(LayerCost(layer.name, layer.macs) for layer in graph.layers if layer.macs)
@@ -62,11 +58,11 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
     watch.begin("Running the float model")
     return Measurement(
         experiment=x,
-        dataset=info.dataset,
+        dataset=model.dataset,
         source=source,
         images=len(images),
         macs=graph.macs,
-        float_accuracy=train.evaluate(module, images, info.dataset),
+        float_accuracy=train.evaluate(model.module, images, model.dataset),
         reference_accuracy=_accuracy(expected[graph.layers[-1].name], images),
         layers=layers,
         hardware=hardware,

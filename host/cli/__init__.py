@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host.cli import cost, generate, run, train
+from host.cli import compress, cost, generate, run, train
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("cost")(cost.cost)
 app.command("train")(train.train)
+app.command("compress")(compress.compress)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)
 app.command("configs")(generate.configs)
