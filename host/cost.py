@@ -24,8 +24,8 @@ WEIGHTS, INPUT, DEPENDENCY, POST, OUTPUT, PROGRAM = range(2, 8)
 """Places of the stalls in `isa.COUNTERS`."""
 CYCLES, FED = 0, 1
 
-WORD_CYCLES = 6
-"""Cycles from one word of an output to the next."""
+READ_CYCLES = 5
+"""Cycles of an output's word beside those in which each lane's is sent."""
 READ_TO_STAMP = 4
 """Cycles from reading a word to noting the time."""
 
@@ -64,7 +64,7 @@ class _Input:
     def full(self, slot: int) -> int:
         """The cycle from which on the slot counts as full; slots are asked for in order."""
         program, longest = self.program, self.program.config.packet_words
-        stop = (slot + 1) * (program.slot_bytes // 4)
+        stop = (slot + 1) * program.slot_words
         free = 0
         if slot >= program.slots:
             free = self.released[slot - program.slots] + Inputs.RELEASE + 1
@@ -136,7 +136,7 @@ class _Model:
         self.layers = [v for op, v in isa.decode(program.words.tolist()) if op is isa.Op.LAYER]
         slots = program.slots_per_batch * batches
         self.writes = _Events()
-        self.input = _Input(program, slots * (program.slot_bytes // 4), self.writes)
+        self.input = _Input(program, slots * program.slot_words, self.writes)
         self.latency = result_latency(cfg)
         self.load, self.depth = cfg.load_cycles, cfg.result_depth
         self.events = [_Events() for _ in isa.COUNTERS]
@@ -283,9 +283,10 @@ class _Model:
     def _emit(self, end: int, words: int) -> None:
         """Schedules an output: it waits for all results so far, then reads word by word."""
         header = max(end + 1, self.retired[-1] + 1) + 1
-        reads = [header + 1 + WORD_CYCLES * i for i in range(words)]
+        word = READ_CYCLES + self.program.config.lanes
+        reads = [header + 1 + word * i for i in range(words)]
         self.steals += reads
-        self.busy_until = reads[-1] + WORD_CYCLES
+        self.busy_until = reads[-1] + word
         self.stamps.append(reads[-1] + READ_TO_STAMP - 1)
 
     def _counters(self, cycles: int) -> Counters:

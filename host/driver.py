@@ -167,7 +167,7 @@ class Session:
         sent += packets.write(Space.WEIGHTS, 0, program.weights, longest)
         sent += packets.write(Space.TABLE, 0, program.table, longest)
         for address, words, value in program.borders:
-            filled = np.full((words, 1), (value & 0xFF) * 0x01010101, np.uint32)
+            filled = np.full((words, program.config.lanes), (value & 0xFF) * 0x01010101, np.uint32)
             sent += packets.write(Space.SCRATCHPAD, address // 4, filled, longest)
         # Writes are answered only when refused; the answer behind them says that they are done.
         (reply,) = self._exchange(sent + packets.packet(Packet.RESET), 1)
@@ -220,7 +220,7 @@ class Session:
             words = np.stack(
                 [outputs[b * per_batch + i][:-1] for b in range(batches) for i in where]
             )
-            found[name] = form.unpack(words)[:count]
+            found[name] = form.unpack(words, program.config.lanes)[:count]
         return found
 
 

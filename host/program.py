@@ -41,19 +41,22 @@ class Output:
     """(height, width, channels) without the border."""
     border: tuple[int, int, int, int]
     count: int
-    """Images."""
+    """Images of each lane."""
     graph_shape: tuple[int, ...]
     final: bool
     """It is the network's output, not a tensor on the way."""
 
-    def unpack(self, words: np.ndarray) -> np.ndarray:
-        """int8 (packets * count, *graph_shape) from the words of packets: uint32 (packets, n)."""
+    def unpack(self, words: np.ndarray, lanes: int) -> np.ndarray:
+        """int8 (packets * count * lanes, *graph_shape) from the words of packets: uint32 (packets,
+        n), where those of all lanes for one address follow each other."""
         height, width, channels = self.shape
         top, bottom, left, right = self.border
         outer = (height + top + bottom, width + left + right, channels)
         size = self.count * outer[0] * outer[1] * outer[2]
-        values = np.ascontiguousarray(words, "<u4").view(np.int8)[:, :size]
-        maps = values.reshape(-1, *outer)[:, top : top + height, left : left + width]
+        by_lane = words.reshape(len(words), -1, lanes).transpose(0, 2, 1)
+        values = np.ascontiguousarray(by_lane, "<u4").view(np.int8)[..., :size]
+        images = values.reshape(len(words), lanes, self.count, *outer).swapaxes(1, 2)
+        maps = images.reshape(-1, *outer)[:, top : top + height, left : left + width]
         return maps.transpose(0, 3, 1, 2).reshape(len(maps), *self.graph_shape)
 
 
@@ -63,6 +66,7 @@ class Program:
 
     config: Config
     batch: int
+    """Images of one run of the program, in all lanes."""
     words: np.ndarray
     """uint32 (words,): program memory."""
     weights: np.ndarray
@@ -74,6 +78,7 @@ class Program:
     slots: int
     slot_bytes: int
     images_per_slot: int
+    """In each lane."""
     input_map: tuple[int, int, int]
     """(height, width, channels) of an image in a slot, without its border."""
     input_border: tuple[int, int, int, int]
@@ -98,10 +103,19 @@ class Program:
 
     @property
     def slots_per_batch(self) -> int:
-        return self.batch // self.images_per_slot
+        return self.batch // (self.images_per_slot * self.config.lanes)
+
+    @property
+    def slot_words(self) -> int:
+        """32-bit words of a slot, in all lanes."""
+        return self.slot_bytes // 4 * self.config.lanes
 
     def pack(self, images: np.ndarray) -> np.ndarray:
-        """Words of input slots, uint32 (slots, words), for int8 images that fill batches."""
+        """Words of input slots, uint32 (slots, words), for int8 images that fill batches.
+
+        Image after image goes to lane after lane; the words of all lanes for one address follow
+        each other.
+        """
         height, width, channels = self.input_map
         if images.shape[1:] == (channels, height, width):
             images = images.transpose(0, 2, 3, 1)
@@ -110,9 +124,12 @@ class Program:
         if any(self.input_border):
             edges = ((0, 0), (top, bottom), (left, right), (0, 0))
             maps = np.pad(maps, edges, constant_values=np.int8(self.input_border_value))
-        slots = maps.reshape(len(images) // self.images_per_slot, -1)
-        slots = np.pad(slots, ((0, 0), (0, self.slot_bytes - slots.shape[1])))
-        return np.ascontiguousarray(slots).view("<u4")
+        count, lanes = self.images_per_slot, self.config.lanes
+        slots = maps.reshape(-1, count, lanes, maps[0].size).swapaxes(1, 2)
+        slots = slots.reshape(len(slots), lanes, -1)
+        slots = np.pad(slots, ((0, 0), (0, 0), (0, self.slot_bytes - slots.shape[2])))
+        words = np.ascontiguousarray(slots).view("<u4")
+        return np.ascontiguousarray(words.swapaxes(1, 2)).reshape(len(words), -1)
 
     def save(self, path: str | Path) -> None:
         """Writes the file as a whole or not at all."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 from .errors import ConfigError
 
-VERSION = 1
+VERSION = 2
 """Of the packets, the instructions and this list of fields; hardware and driver must agree."""
 
 LINK_WIDTHS = (8, 16, 32, 64)
@@ -23,6 +23,8 @@ class Config:
     """Rows of the array: bytes of one activation slice."""
     cols: int = 6
     """Columns of the array: output channels of one tile."""
+    lanes: int = 1
+    """Arrays in lockstep, each with its own activations, all with the same weights."""
     weight_ports: int = 1
     """Rows of weights loaded per cycle."""
     requantizers: int = 1
@@ -32,7 +34,7 @@ class Config:
     multiplier_width: int = 16
     """Bits of a requantization multiplier."""
     scratchpad_bytes: int = 32768
-    """Activation memory."""
+    """Activation memory of each lane."""
     weight_depth: int = 16384
     """Words of weight memory; a word is `cols` bytes for each weight port."""
     acc_depth: int = 512
@@ -89,8 +91,8 @@ class Config:
 
     @property
     def pes(self) -> int:
-        """Multiply-accumulates per cycle."""
-        return self.rows * self.cols
+        """Multiply-accumulates per cycle, of all lanes."""
+        return self.rows * self.cols * self.lanes
 
     @property
     def sum_width(self) -> int:
@@ -119,7 +121,7 @@ class Config:
 
     @property
     def scratchpad_words(self) -> int:
-        """32-bit words of the scratchpad."""
+        """32-bit words of one lane's scratchpad."""
         return self.scratchpad_bytes // 4
 
     @property
@@ -149,6 +151,7 @@ class Config:
 LIMITS: dict[str, tuple[int, int]] = {
     "rows": (1, 128),
     "cols": (1, 128),
+    "lanes": (1, 16),
     "weight_ports": (1, 128),
     "requantizers": (1, 128),
     "acc_width": (16, 40),

@@ -5,8 +5,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from . import layouts
-from .accumulator import Accumulators
-from .array import Array
 from .config import Config
 from .counters import Counters
 from .decoder import Decoder
@@ -14,11 +12,11 @@ from .delay import delayed
 from .feeder import Feeder
 from .inputs import Inputs
 from .isa import Space
+from .lane import Lanes
 from .link import LinkIn, LinkOut
 from .outputs import Outputs
 from .packets import PacketBuffer, ReplyMux
 from .post import PostProcessing, Table
-from .results import Results
 from .scratchpad import Scratchpad
 from .sequencer import Sequencer
 from .weights import Loader, WeightMemory
@@ -136,18 +134,15 @@ class Runner(wiring.Component):
         m.submodules.inputs = inputs = Inputs(cfg)
         m.submodules.outputs = outputs = Outputs(cfg)
         m.submodules.weights = weights = WeightMemory(cfg)
-        m.submodules.scratchpad = scratchpad = Scratchpad(cfg)
-        m.submodules.array = array = Array(cfg)
-        m.submodules.accumulators = accumulators = Accumulators(cfg)
-        m.submodules.results = results = Results(cfg)
+        m.submodules.lanes = lanes = Lanes(cfg)
         m.submodules.post = post = PostProcessing(cfg)
         m.submodules.table = table = Table(cfg)
 
-        buses = (sequencer.bus, weights.bus, table.bus, scratchpad.bus)
+        buses = (sequencer.bus, weights.bus, table.bus, lanes.bus)
         for bus, part in zip(self.buses, buses, strict=True):
             connect(m, flipped(bus), part)
         connect(m, flipped(self.input), inputs.i)
-        connect(m, inputs.o, scratchpad.input)
+        connect(m, inputs.o, lanes.input)
         connect(m, outputs.o, flipped(self.o))
 
         # The run.
@@ -155,9 +150,7 @@ class Runner(wiring.Component):
             m.d.sync += self.running.eq(1)
         with m.If(outputs.finished):
             m.d.sync += self.running.eq(0)
-        m.d.comb += [
-            part.running.eq(self.running) for part in (sequencer, weights, scratchpad, table)
-        ]
+        m.d.comb += [part.running.eq(self.running) for part in (sequencer, weights, lanes, table)]
         m.d.comb += [
             sequencer.start.eq(self.start),
             sequencer.batches.eq(self.batches),
@@ -201,33 +194,25 @@ class Runner(wiring.Component):
             outputs.words.eq(feeder.emit_words),
             outputs.after.eq(feeder.emit_after),
             outputs.retired.eq(post.retired),
-            outputs.word.eq(scratchpad.word),
+            outputs.word.eq(lanes.word),
             outputs.word_valid.eq(delayed(m, "emit", feeder.vector.emit, Scratchpad.WORD_LATENCY)),
         ]
 
         # The datapath.
-        vector = feeder.vector
-        to_sums = Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD
         m.d.comb += [
             weights.address.eq(loader.address),
-            array.tag.eq(delayed(m, "tag", loader.tag, WeightMemory.LATENCY)),
-            *(i.eq(o) for i, o in zip(array.w, weights.w, strict=True)),
-            scratchpad.address.eq(vector.address),
-            array.a.eq(scratchpad.slice),
-            array.swap.eq(delayed(m, "swap", vector.swap, Scratchpad.LATENCY)),
-            accumulators.order.eq(delayed(m, "order", vector.accumulate, to_sums)),
-            accumulators.sums.eq(array.sums),
-            results.push.eq(accumulators.push),
-            results.i.eq(accumulators.pooled),
+            lanes.vector.eq(feeder.vector),
+            lanes.tag.eq(delayed(m, "tag", loader.tag, WeightMemory.LATENCY)),
+            *(i.eq(o) for i, o in zip(lanes.w, weights.w, strict=True)),
             post.push.eq(feeder.result_push),
             post.result.eq(feeder.result),
-            post.pushed.eq(results.pushed),
-            results.index.eq(post.index),
-            results.beat.eq(post.beat),
-            post.acc.eq(results.o),
+            post.pushed.eq(lanes.pushed),
+            lanes.index.eq(post.index),
+            lanes.beat.eq(post.beat),
+            *(i.eq(o) for i, o in zip(post.acc, lanes.acc, strict=True)),
             table.address.eq(post.table),
             *(i.eq(o) for i, o in zip(post.entries, table.entries, strict=True)),
-            scratchpad.results.eq(post.o),
+            *(i.eq(o) for i, o in zip(lanes.bytes, post.o, strict=True)),
             feeder.retired.eq(post.retired),
         ]
         return m

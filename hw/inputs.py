@@ -12,6 +12,8 @@ from .delay import delayed
 class Inputs(wiring.Component):
     """Writes words of input into the slots of a ring, one slot after the other.
 
+    All lanes have the same ring. The words for one address of all lanes follow each other.
+
     Attributes
     ----------
     i : In
@@ -58,6 +60,8 @@ class Inputs(wiring.Component):
         ring = self.ring
         full, held = Signal(8), Signal(8)
         """Slots that are full and not released; the same, and those still being read."""
+        lane = Signal(layouts.lane(self.cfg))
+        last_lane = lane == self.cfg.lanes - 1
         freed = delayed(m, "freed", self.release, self.RELEASE)
         words_left = Signal(ring.words.shape())
         write_slots_left, read_slots_left = Signal(8), Signal(8)
@@ -70,14 +74,17 @@ class Inputs(wiring.Component):
             self.i.ready.eq(self.o.ready & room),
             self.o.p.data.eq(self.i.payload),
             self.o.p.address.eq(address),
+            self.o.p.lane.eq(lane),
         ]
         written = self.i.valid & self.i.ready
-        complete = written & (words_left == 0)
+        complete = written & last_lane & (words_left == 0)
         m.d.sync += [
             full.eq(full + complete - self.release),
             held.eq(held + complete - freed),
         ]
         with m.If(written):
+            m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+        with m.If(written & last_lane):
             m.d.sync += [address.eq(address + 4), words_left.eq(words_left - 1)]
         with m.If(complete):
             m.d.sync += [words_left.eq(ring.words - 1), write_slots_left.eq(write_slots_left - 1)]
@@ -96,6 +103,7 @@ class Inputs(wiring.Component):
             m.d.sync += [
                 full.eq(0),
                 held.eq(0),
+                lane.eq(0),
                 address.eq(ring.address),
                 self.base.eq(ring.address),
                 words_left.eq(ring.words - 1),

@@ -92,8 +92,9 @@ HEADER = data.StructLayout({"length": 16, "space": 8, "opcode": 8})
 
 RUN_WORDS = ("batches", "input_address", "input_words", "input_slots", "input_total")
 """Payload of ``RUN``: how often to run the program (1 or more); where the ring of input slots
-starts (bytes, a multiple of 4), the words of a slot and the number of slots (1 to 255); and how
-many words of input the whole run takes."""
+starts (bytes, a multiple of 4), the words of a slot in each lane and the number of slots (1 to
+255); and how many words of input the whole run takes, for all lanes. Word for word they go to lane
+0, lane 1 and so on."""
 
 COUNTERS: tuple[str, ...] = (
     "cycles",
@@ -276,7 +277,7 @@ def row_words(cfg: Config, space: Space) -> int:
         Space.PROGRAM: 1,
         Space.WEIGHTS: cfg.weight_ports * cfg.port_words,
         Space.TABLE: cfg.requantizers * TABLE_WORDS,
-        Space.SCRATCHPAD: 1,
+        Space.SCRATCHPAD: cfg.lanes,
         Space.TRACE: len(COUNTERS),
     }[space]
 

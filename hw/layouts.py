@@ -84,6 +84,11 @@ def accumulators(cfg: Config) -> data.ArrayLayout:
     return data.ArrayLayout(signed(cfg.acc_width), cfg.cols)
 
 
+def beat_of_results(cfg: Config) -> data.ArrayLayout:
+    """One accumulator for each requantizer."""
+    return data.ArrayLayout(signed(cfg.acc_width), cfg.requantizers)
+
+
 def bytes_out(cfg: Config) -> data.StructLayout:
     """Requantized bytes on their way into the scratchpad, from `address` on; `mask` says which."""
     return data.StructLayout(
@@ -97,7 +102,19 @@ def bytes_out(cfg: Config) -> data.StructLayout:
 
 def input_words(cfg: Config) -> stream.Signature:
     """Words of input and where they go."""
-    return stream.Signature(data.StructLayout({"data": 32, "address": cfg.address_width}))
+    return stream.Signature(
+        data.StructLayout({"data": 32, "address": cfg.address_width, "lane": lane(cfg)})
+    )
+
+
+def lane(cfg: Config) -> range:
+    """The number of a lane."""
+    return range(max(2, cfg.lanes))
+
+
+def words(cfg: Config) -> data.ArrayLayout:
+    """One 32-bit word of each lane."""
+    return data.ArrayLayout(WORD, cfg.lanes)
 
 
 def ring(cfg: Config) -> data.StructLayout:

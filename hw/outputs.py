@@ -14,8 +14,8 @@ class Outputs(wiring.Component):
     Attributes
     ----------
     start, source, words, after : In
-        Send so many words from that byte address on, behind so many results that are not yet
-        written.
+        Send so many words of each lane from that byte address on, behind so many results that are
+        not yet written. The words of all lanes for one address follow each other.
     retired : In
         One more is written.
     busy : Out
@@ -23,7 +23,7 @@ class Outputs(wiring.Component):
     read, address, taken : Out, Out, In
         The word to read; it is being read.
     word, word_valid : In
-        The word that was read.
+        The word that was read, in each lane.
     cycle : In
         For the end of the packet.
     finish, finished : In, Out
@@ -41,7 +41,7 @@ class Outputs(wiring.Component):
     read: Signal
     address: Signal
     taken: Signal
-    word: Signal
+    word: data.View
     word_valid: Signal
     cycle: Signal
     finish: Signal
@@ -60,7 +60,7 @@ class Outputs(wiring.Component):
             "read":       Out(1),
             "address":    Out(cfg.address_width),
             "taken":      In(1),
-            "word":       In(32),
+            "word":       In(layouts.words(cfg)),
             "word_valid": In(1),
             "cycle":      In(32),
             "finish":     In(1),
@@ -72,7 +72,8 @@ class Outputs(wiring.Component):
         m = Module()
         left = Signal(16)
         pending = Signal.like(self.after)
-        word, stamp = Signal(32), Signal(32)
+        word, stamp = Signal(layouts.words(self.cfg)), Signal(32)
+        lane = Signal(layouts.lane(self.cfg))
         header = data.View(isa.HEADER, self.o.p.data)
         m.d.comb += self.busy.eq(1)
         with m.FSM():
@@ -96,7 +97,7 @@ class Outputs(wiring.Component):
                 m.d.comb += [
                     self.o.valid.eq(1),
                     header.opcode.eq(isa.Reply.OUTPUT.value),
-                    header.length.eq(left + 1),
+                    header.length.eq(left * self.cfg.lanes + 1),
                 ]
                 with m.If(self.o.ready):
                     m.next = "READ"
@@ -106,15 +107,17 @@ class Outputs(wiring.Component):
                     m.d.sync += [self.address.eq(self.address + 4), left.eq(left - 1)]
                     m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.sync += [word.eq(self.word), stamp.eq(self.cycle)]
+                m.d.sync += [word.eq(self.word), stamp.eq(self.cycle), lane.eq(0)]
                 with m.If(self.word_valid):
                     m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(word)]
+                m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(word[0])]
                 with m.If(self.o.ready):
-                    m.next = "READ"
-                    with m.If(left == 0):
-                        m.next = "STAMP"
+                    m.d.sync += [lane.eq(lane + 1), word.eq(word.as_value() >> 32)]
+                    with m.If(lane == self.cfg.lanes - 1):
+                        m.next = "READ"
+                        with m.If(left == 0):
+                            m.next = "STAMP"
             with m.State("STAMP"):
                 m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(stamp), self.o.p.last.eq(1)]
                 with m.If(self.o.ready):

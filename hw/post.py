@@ -1,6 +1,6 @@
-"""Post-processing: takes results from their buffer, requantizes them and addresses the bytes."""
+"""Post-processing: takes results from their buffers, requantizes them and addresses the bytes."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -66,17 +66,18 @@ class Table(wiring.Component):
 
 
 class PostProcessing(wiring.Component):
-    """Requantizes results in the order in which the feeder sent them, ``cfg.requantizers`` a cycle.
+    """Requantizes results in the order in which the feeder sent them, ``cfg.requantizers`` a cycle
+    in each lane; all lanes do the same in the same cycle.
 
     Attributes
     ----------
     push, result : In
         A result is on its way, and where it goes.
     pushed, index, beat, acc : In, Out, Out, In
-        The buffer's reading side; see `Results`.
+        The buffers' reading side; see `Results`. `acc` has one for each lane.
     table, entries : Out, In
         The table's reading side; see `Table`.
-    o : Out
+    o : Out, one for each lane
         Bytes for the scratchpad.
     retired : Out
         The last bytes of a result are at `o`.
@@ -87,10 +88,10 @@ class PostProcessing(wiring.Component):
     pushed: Signal
     index: Signal
     beat: Signal
-    acc: data.View
+    acc: list[data.View]
     table: Signal
     entries: list[data.View]
-    o: data.View
+    o: list[data.View]
     retired: Signal
 
     def __init__(self, cfg: Config) -> None:
@@ -101,10 +102,10 @@ class PostProcessing(wiring.Component):
             "pushed":  In(1),
             "index":   Out(range(cfg.result_depth)),
             "beat":    Out(range(max(2, cfg.beats))),
-            "acc":     In(data.ArrayLayout(signed(cfg.acc_width), cfg.requantizers)),
+            "acc":     In(layouts.beat_of_results(cfg)).array(cfg.lanes),
             "table":   Out(range(cfg.table_depth)),
             "entries": In(isa.table_entry(cfg)).array(cfg.requantizers),
-            "o":       Out(layouts.bytes_out(cfg)),
+            "o":       Out(layouts.bytes_out(cfg)).array(cfg.lanes),
             "retired": Out(1),
         })  # fmt: skip
 
@@ -133,21 +134,21 @@ class PostProcessing(wiring.Component):
         here = Mux(self.beat == 0, order.target, target)
         m.d.sync += target.eq(here + cfg.requantizers)
 
-        for q in range(cfg.requantizers):
-            m.submodules[f"requant_{q}"] = requant = Requant(cfg)
-            m.d.comb += [
-                requant.acc.eq(self.acc[q]),
-                requant.entry.eq(self.entries[q]),
-                self.o.data[q].eq(requant.o),
-            ]
+        for lane, (acc, o) in enumerate(zip(self.acc, self.o, strict=True)):
+            for q in range(cfg.requantizers):
+                m.submodules[f"requant_{lane}_{q}"] = requant = Requant(cfg)
+                m.d.comb += [
+                    requant.acc.eq(acc[q]),
+                    requant.entry.eq(self.entries[q]),
+                    o.data[q].eq(requant.o),
+                ]
 
         # Beside the buffer, the table and the requantizers: the address, and which bytes there are.
         address = delayed(m, "address", here, Results.LATENCY + Requant.LATENCY)
         there = delayed(m, "there", reading, Results.LATENCY)
         write = Cat(*(entry.write for entry in self.entries)) & there.replicate(cfg.requantizers)
-        m.d.comb += [
-            self.o.address.eq(address),
-            self.o.mask.eq(delayed(m, "write", write, Requant.LATENCY)),
-            self.retired.eq(delayed(m, "last", last, Results.LATENCY + Requant.LATENCY)),
-        ]
+        mask = delayed(m, "write", write, Requant.LATENCY)
+        for o in self.o:
+            m.d.comb += [o.address.eq(address), o.mask.eq(mask)]
+        m.d.comb += self.retired.eq(delayed(m, "last", last, Results.LATENCY + Requant.LATENCY))
         return m

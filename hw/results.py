@@ -46,7 +46,7 @@ class Results(wiring.Component):
             "pushed": Out(1),
             "index":  In(range(cfg.result_depth)),
             "beat":   In(range(max(2, cfg.beats))),
-            "o":      Out(data.ArrayLayout(signed(cfg.acc_width), cfg.requantizers)),
+            "o":      Out(layouts.beat_of_results(cfg)),
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:

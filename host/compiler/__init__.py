@@ -6,7 +6,8 @@ import numpy as np
 
 from host.compiler import encode
 from host.compiler.dependencies import History
-from host.compiler.jobs import Tiling, tile
+from host.compiler.folding import fitted
+from host.compiler.jobs import Tiling
 from host.compiler.memory import Plan, Tensor, plan
 from host.compiler.steps import Step, lower, permute_flattened
 from host.errors import LeptonError
@@ -17,21 +18,39 @@ from hw.config import Config
 
 
 def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = False) -> Program:
-    """The program that runs `batch` images of the network at a time.
+    """The program that runs `batch` images of the network at a time, as many in each lane.
 
     With `layers` it sends what every step computes, for comparison, and takes longer. Raises
     LeptonError, with the layer and both numbers, for what does not fit the hardware.
     """
     if batch < 1:
         raise LeptonError(f"a batch has at least one image, not {batch}")
+    if batch % config.lanes:
+        raise LeptonError(
+            f"a batch of {batch} does not fill {config.lanes} lanes evenly; use a batch of "
+            f"{-(-batch // config.lanes) * config.lanes}"
+        )
+    images = batch // config.lanes
     steps = lower(graph, config.acc_width)
     for i, (before, step) in enumerate(pairwise(steps), 1):
         if before.flattened:
             steps[i] = permute_flattened(step, before.output_shape)
     _check_multipliers(steps, config)
-    where = plan(steps, config, batch, keep=layers)
-    tilings = [tile(step, config, batch) for step in steps]
-    return _Assembly(graph, config, batch, layers, steps, tilings, where).program()
+    where = plan(steps, config, images, keep=layers)
+    try:
+        return _assemble(graph, config, images, layers, steps, where, folding=True)
+    except LeptonError:
+        # Folded weights and tables are larger; what does not fit then may fit without.
+        return _assemble(graph, config, images, layers, steps, where, folding=False)
+
+
+def _assemble(
+    graph: QGraph, config: Config, images: int, layers: bool, steps: list[Step], where: Plan, *,
+    folding: bool,
+) -> Program:  # fmt: skip
+    found = [fitted(step, config, images, folding=folding) for step in steps]
+    as_run, tilings = [step for step, _ in found], [tiling for _, tiling in found]
+    return _Assembly(graph, config, images, layers, as_run, tilings, where).program()
 
 
 def _check_multipliers(steps: list[Step], config: Config) -> None:
@@ -45,13 +64,13 @@ def _check_multipliers(steps: list[Step], config: Config) -> None:
 
 
 class _Assembly:
-    """Puts the words of a program together."""
+    """Puts the words of a program together, for so many images in each lane."""
 
     def __init__(
-        self, graph: QGraph, config: Config, batch: int, layers: bool, steps: list[Step],
+        self, graph: QGraph, config: Config, images: int, layers: bool, steps: list[Step],
         tilings: list[Tiling], where: Plan,
     ) -> None:  # fmt: skip
-        self.graph, self.config, self.batch, self.layers = graph, config, batch, layers
+        self.graph, self.config, self.images, self.layers = graph, config, images, layers
         self.steps, self.tilings, self.plan = steps, tilings, where
         self.words: list[int] = []
         self.instruction_steps: list[int] = []
@@ -60,7 +79,7 @@ class _Assembly:
         self._memories()
 
     def program(self) -> Program:
-        for image in range(self.batch if self.plan.batched else 0):
+        for image in range(self.images if self.plan.batched else 0):
             for i in range(self.plan.batched):
                 self._step(i, image)
         for i in range(self.plan.batched, len(self.steps)):
@@ -70,7 +89,7 @@ class _Assembly:
         first = self.plan.tensors[0]
         return Program(
             config=self.config,
-            batch=self.batch,
+            batch=self.images * self.config.lanes,
             words=np.array(self.words, np.uint32),
             weights=self.weights,
             table=self.table,
@@ -125,7 +144,7 @@ class _Assembly:
         step, tiling = self.steps[i], self.tilings[i]
         source, target = self.plan.tensors[i], self.plan.tensors[i + 1]
         last_step = i == len(self.steps) - 1
-        last_image = step.vector or image == self.batch - 1
+        last_image = step.vector or image == self.images - 1
         source_image = image if source.count > 1 and not step.vector else 0
         target_image = image if target.count > 1 and not step.vector else 0
         for number, job in enumerate(tiling.jobs):
@@ -159,9 +178,11 @@ class _Assembly:
     def _output(self, step: Step, target: Tensor, final: bool) -> None:
         # The packet has one word more, and its header 16 bits for their number.
         most = 4 * ((1 << 16) - 2)
-        if target.bytes > most:
+        size = target.bytes * self.config.lanes
+        if size > most:
             raise LeptonError(
-                f"the output of {step.name!r} is {target.bytes} bytes at batch {self.batch}, more "
+                f"the output of {step.name!r} is {size} bytes at batch "
+                f"{self.images * self.config.lanes}, more "
                 f"than the {most} of one packet; use a smaller batch"
             )
         self.outputs.append(

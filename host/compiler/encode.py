@@ -145,12 +145,14 @@ def record(
     shape = (job.blocks, job.tiles, job.rows, job.columns)
     numbers = history.issued + 1 + np.arange(np.prod(shape)).reshape(shape)
     history.issued += numbers.size
+    # A folded step sees the same bytes as fewer positions of more channels.
+    height, width, channels = step.output_shape
     tiles = numbers.transpose(0, 2, 3, 1).reshape(job.blocks * job.rows, job.columns, job.tiles)
     first = job.first_tile * tiling.tile_cols
     values = tiles.repeat(tiling.tile_cols, axis=2)[..., : channels - first]
     where = slice(first, first + values.shape[2])
     columns = slice(job.first_column, job.first_column + job.columns)
-    written = history.tensors[tensor]
+    written = history.tensors[tensor].reshape(target.count, height, width, channels)
     if step.vector:
         written[columns, 0, 0, where] = values[0]
     else:

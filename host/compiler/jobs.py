@@ -42,18 +42,20 @@ class Tiling:
     slice_bytes: int
     """From one slice of a kernel row to the next."""
     jobs: tuple[Job, ...]
+    cycles: int
+    """What it was chosen by: cycles for one image, or for all where the step is a vector."""
 
     @property
     def passes_per_tile(self) -> int:
         return self.kernel_rows * self.slices
 
 
-def tile(step: Step, cfg: Config, batch: int) -> Tiling:
+def tile(step: Step, cfg: Config, images: int) -> Tiling:
     """Chooses the blocks of a step: the fewest cycles, then the fewest jobs, then the smallest
     blocks, whose results come in the shortest bursts.
 
-    `batch` images run at once where the step is a vector, else one. Raises LeptonError when no
-    block fits the accumulators or a count does not fit its field.
+    `images` of each lane run at once where the step is a vector, else one. Raises LeptonError when
+    no block fits the accumulators or a count does not fit its field.
     """
     _, ky, kx, inputs = step.weight.shape
     channels = step.output_shape[2]
@@ -63,7 +65,7 @@ def tile(step: Step, cfg: Config, batch: int) -> Tiling:
         tile_cols, slice_bytes = cfg.cols, cfg.rows
         slices = -(-kx * inputs // cfg.rows)
     tiles = -(-channels // tile_cols)
-    rows, columns = (1, batch) if step.vector else step.output_shape[:2]
+    rows, columns = (1, images) if step.vector else step.output_shape[:2]
     window = step.window.kernel[0] * step.window.kernel[1]
     if window > cfg.acc_depth:
         raise LeptonError(
@@ -83,7 +85,7 @@ def tile(step: Step, cfg: Config, batch: int) -> Tiling:
                 if best is None or (cost, len(jobs), vectors * job_tiles) < best[0]:
                     best = (cost, len(jobs), vectors * job_tiles), jobs
     assert best is not None
-    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, best[1])
+    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, best[1], best[0][0])
     _check_fields(step, tiling)
     return tiling
 

@@ -63,7 +63,7 @@ SLOTS = 2
 """Input slots: one is filled while another is read."""
 
 
-def plan(steps: list[Step], cfg: Config, batch: int, *, keep: bool = False) -> Plan:
+def plan(steps: list[Step], cfg: Config, images: int, *, keep: bool = False) -> Plan:
     """Places all tensors, each for itself while there is room, else sharing; `keep` forbids
     sharing.
 
@@ -75,7 +75,7 @@ def plan(steps: list[Step], cfg: Config, batch: int, *, keep: bool = False) -> P
         reader = steps[i] if i < len(steps) else None
         shape = reader.input_shape if i == 0 and reader else steps[i - 1].output_shape
         # What a batch reads or writes at once lies behind each other; so does the output.
-        whole = batch if i >= batched else 1
+        whole = images if i >= batched else 1
         border = reader.padding if reader else NO_PADDING
         tensors.append(Tensor(shape, border, reader.padding_value if reader else 0, whole))
     slot_bytes = tensors[0].bytes
@@ -85,8 +85,8 @@ def plan(steps: list[Step], cfg: Config, batch: int, *, keep: bool = False) -> P
             return Plan(tuple(placed), SLOTS, slot_bytes, batched, used)
     largest = max(range(len(steps)), key=lambda i: tensors[i].bytes + tensors[i + 1].bytes)
     raise LeptonError(
-        f"the activations need {used} bytes of scratchpad at batch {batch} and the hardware has "
-        f"{cfg.scratchpad_bytes}; the largest layer is {steps[largest].name!r} with "
+        f"the activations need {used} bytes of scratchpad for {images} images in each lane and the "
+        f"hardware has {cfg.scratchpad_bytes}; the largest layer is {steps[largest].name!r} with "
         f"{tensors[largest].bytes} bytes in and {tensors[largest + 1].bytes} out"
     )
 

@@ -35,6 +35,8 @@ CONFIGS = {
         rows=5, cols=4, requantizers=4, weight_ports=5, result_depth=16, product_registers=2,
         acc_width=24, link_width=64, **MEMORIES,
     ),
+    # More columns than many layers have channels, so that results are folded.
+    "6x8, 3 lanes": Config(rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, **MEMORIES),
 }  # fmt: skip
 
 SEEDS_PER_TEST = 15
@@ -63,11 +65,15 @@ class Difference:
 def difference(
     module: nn.Module, inputs: torch.Tensor, cfg: Config, batch: int, layers: bool
 ) -> Difference | None:
-    """None when all bytes of 7 images are equal, of all layers or of the output."""
+    """None when all bytes of 7 images are equal, of all layers or of the output.
+
+    `batch` counts the images of each lane.
+    """
     graph = quantize(module, inputs)
     images = inputs[:7].numpy()
     expected = reference(graph, images, layers=True)
-    with Session(compile(graph, cfg, batch=batch, layers=layers)) as session:
+    program = compile(graph, cfg, batch=batch * cfg.lanes, layers=layers)
+    with Session(program) as session:
         got = session.run_layers(images)
     assert got, "the program sends nothing"
     for name, values in got.items():
@@ -135,7 +141,7 @@ def average_of_one() -> tuple[nn.Module, tuple[int, ...]]:
     "build", [strided_cnn, mlp, overlapping_pools, average_of_one], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("name", ["1x1", "7x3"])
+@pytest.mark.parametrize("name", ["1x1", "7x3", "6x8, 3 lanes"])
 def test_everyday_networks_equal_the_reference_in_every_layer(build, name, batch):
     torch.manual_seed(7)
     module, shape = build()

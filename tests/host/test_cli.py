@@ -139,8 +139,8 @@ RUN = ("run", "lenet5-mnist")
     [
         (("run", "vgg"), "there are lenet5-mnist, lenet5-fashion, lenet-cifar10"),
         ((*RUN, "--config", "huge"), "there are tiny, default, wide"),
-        ((*RUN, "--set", "lanes=2"), "no field 'lanes'; it has rows, cols"),
-        ((*RUN, "--set", "lanes=two"), "no field 'lanes'; it has rows, cols"),
+        ((*RUN, "--set", "depth=2"), "no field 'depth'; it has rows, cols"),
+        ((*RUN, "--set", "depth=two"), "no field 'depth'; it has rows, cols"),
         ((*RUN, "--set", "rows=two"), "'two' is not an integer"),
         ((*RUN, "--set", "rows"), "FIELD=VALUE"),
         ((*RUN, "--set", "rows=0"), "from 1 to 128"),

@@ -1,5 +1,7 @@
 """hw/inputs.py"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,13 +24,14 @@ async def begin(ctx, dut, address, words, slots):
 class Ring:
     """A ring of slots that is filled and read at the same time."""
 
-    def __init__(self, address, words, slots, fills, stalls, seed=0):
+    def __init__(self, address, words, slots, fills, stalls, seed=0, lanes=1):
+        self.lanes = lanes
         self.address, self.words, self.slots, self.fills = address, words, slots, fills
         self.stalls, self.rng = stalls, np.random.default_rng(seed)
-        self.dut = Inputs(CFG)
-        self.data = self.rng.integers(0, 1 << 32, fills * words).tolist()
-        self.memory: dict[int, int] = {}
-        self.written: list[tuple[int, int]] = []
+        self.dut = Inputs(replace(CFG, lanes=lanes))
+        self.data = self.rng.integers(0, 1 << 32, fills * words * lanes).tolist()
+        self.memory: dict[tuple[int, int], int] = {}
+        self.written: list[tuple[int, int, int]] = []
         self.released = 0
 
     def run(self, read_time=lambda: 0):
@@ -37,10 +40,11 @@ class Ring:
             self.dut, self.start, self.read, cycles=60 * len(self.data) + 2_000,
             background=[self.write, lawful(self.dut.o)],
         )  # fmt: skip
-        addresses = [
-            self.address + 4 * (i % (self.words * self.slots)) for i in range(len(self.data))
+        expected = [
+            (self.address + 4 * (i // self.lanes % (self.words * self.slots)), i % self.lanes, word)
+            for i, word in enumerate(self.data)
         ]
-        assert self.written == list(zip(addresses, self.data, strict=True))
+        assert self.written == expected
 
     async def start(self, ctx):
         await begin(ctx, self.dut, self.address, self.words, self.slots)
@@ -50,11 +54,10 @@ class Ring:
         pause = pauses(self.stalls, 2)
         while True:
             (word,) = await get(ctx, self.dut.o, 1, pause)
-            self.memory[word["address"]] = word["data"]
-            assert len(self.written) < (self.released + self.slots) * self.words, (
-                "written too early"
-            )
-            self.written.append((word["address"], word["data"]))
+            self.memory[word["address"], word["lane"]] = word["data"]
+            room = (self.released + self.slots) * self.words * self.lanes
+            assert len(self.written) < room, "written too early"
+            self.written.append((word["address"], word["lane"], word["data"]))
 
     async def read(self, ctx):
         dut = self.dut
@@ -64,8 +67,9 @@ class Ring:
             base = self.address + 4 * self.words * (fill % self.slots)
             assert ctx.get(dut.base) == base, f"slot {fill}"
             await ctx.tick().repeat(self.read_time() + 1)
-            got = [self.memory[base + 4 * i] for i in range(self.words)]
-            assert got == self.data[fill * self.words : (fill + 1) * self.words], f"slot {fill}"
+            cells = [(i, k) for i in range(self.words) for k in range(self.lanes)]
+            got = [self.memory[base + 4 * i, k] for i, k in cells]
+            assert got == self.data[fill * len(cells) : (fill + 1) * len(cells)], f"slot {fill}"
             ctx.set(dut.release, 1)
             await ctx.tick()
             ctx.set(dut.release, 0)
@@ -75,8 +79,9 @@ class Ring:
 @pytest.mark.parametrize("slots", [1, 2, 3, 4], ids="slots={}".format)
 @pytest.mark.parametrize("words", [1, 2, 7], ids="words={}".format)
 @pytest.mark.parametrize("stalls", STALLS)
-def test_slots_are_filled_and_read_in_turn(slots, words, stalls):
-    Ring(64, words, slots, fills=11, stalls=stalls).run()
+@pytest.mark.parametrize("lanes", [1, 3], ids="lanes={}".format)
+def test_slots_are_filled_and_read_in_turn(lanes, slots, words, stalls):
+    Ring(64, words, slots, fills=11, stalls=stalls, lanes=lanes).run()
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 4], ids="slots={}".format)

@@ -1,5 +1,7 @@
 """hw/outputs.py"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,10 +21,11 @@ def header(words):
 class Bench:
     """Gives every word of a memory that is asked for, counts cycles, and keeps what is sent."""
 
-    def __init__(self, stalls="none", seed=0):
-        self.dut = Outputs(CFG)
+    def __init__(self, stalls="none", seed=0, lanes=1):
+        self.lanes = lanes
+        self.dut = Outputs(replace(CFG, lanes=lanes))
         self.rng = np.random.default_rng(seed)
-        self.memory = self.rng.integers(0, 1 << 32, CFG.scratchpad_words).tolist()
+        self.memory = self.rng.integers(0, 1 << 32, (CFG.scratchpad_words, lanes)).tolist()
         self.stalls = stalls
         self.cycle = 0
         self.reads: list[tuple[int, int]] = []
@@ -54,7 +57,8 @@ class Bench:
             coming.append(address if taken else None)
             address = coming.pop(0)
             ctx.set(self.dut.word_valid, address is not None)
-            ctx.set(self.dut.word, 0xDEAD if address is None else self.memory[address // 4])
+            nothing = [0xDEAD] * self.lanes
+            ctx.set(self.dut.word, nothing if address is None else self.memory[address // 4])
             await ctx.tick()
             self.cycle += 1
 
@@ -72,22 +76,24 @@ class Bench:
         assert ctx.get(dut.busy)
 
     def check(self, packet, source, words):
-        assert packet[0] == header(words)
+        assert packet[0] == header(words * self.lanes)
         first = source // 4
-        body = [{"data": w, "last": 0} for w in self.memory[first : first + words]]
+        rows = self.memory[first : first + words]
+        body = [{"data": w, "last": 0} for row in rows for w in row]
         assert packet[1:-1] == body
         assert packet[-1]["last"] == 1
 
 
 @pytest.mark.parametrize("stalls", STALLS)
 @pytest.mark.parametrize("words", [1, 2, 9])
-def test_an_output_is_its_words_and_the_cycle_in_which_the_last_was_read(words, stalls):
-    bench = Bench(stalls)
+@pytest.mark.parametrize("lanes", [1, 2, 5], ids="lanes={}".format)
+def test_an_output_is_its_words_and_the_cycle_in_which_the_last_was_read(lanes, words, stalls):
+    bench = Bench(stalls, lanes=lanes)
 
     async def driver(ctx):
         await bench.start(ctx, 100, words)
 
-    (packet,) = bench.run(driver, [words + 2])
+    (packet,) = bench.run(driver, [words * lanes + 2])
     bench.check(packet, 100, words)
     assert [a for _, a in bench.reads] == list(range(100, 100 + 4 * words, 4))
     # The cycle in which the word came from memory.

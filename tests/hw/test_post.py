@@ -67,8 +67,11 @@ class Bench:
         target = int(rng.integers(0, cfg.scratchpad_bytes)) if target is None else target
         acc = [
             [
-                acc_for(rng, rng.integers(-200, 200), self.table[table + b][q], 32)
-                for q in range(cfg.requantizers)
+                [
+                    acc_for(rng, rng.integers(-200, 200), self.table[table + b][q], 32)
+                    for q in range(cfg.requantizers)
+                ]
+                for _ in range(cfg.lanes)
             ]
             for b in range(beats)
         ]
@@ -84,15 +87,18 @@ class Bench:
             (
                 (r["target"] + b * cfg.requantizers) % cfg.scratchpad_bytes,
                 [
-                    requantize(acc, e) if e["write"] else None
-                    for acc, e in zip(r["acc"][b], self.table[r["table"] + b], strict=True)
+                    [
+                        requantize(acc, e) if e["write"] else None
+                        for acc, e in zip(lane, self.table[r["table"] + b], strict=True)
+                    ]
+                    for lane in r["acc"][b]
                 ],
                 b == len(r["acc"]) - 1,
             )
             for r in self.results
             for b in range(len(r["acc"]))
         ]
-        wanted = [e for e in expected if e[2] or any(v is not None for v in e[1])]
+        wanted = [e for e in expected if e[2] or any(v is not None for v in e[1][0])]
         pushes = {r["push"]: r for r in self.results}
         pushed = {r["pushed"] for r in self.results}
         cycles = max(pushed) + len(expected) + 40
@@ -114,20 +120,25 @@ class Bench:
                     if index != last_index:
                         number, last_index = number + 1, index
                     known = number < len(self.results) and beat < len(self.results[number]["acc"])
-                    acc = self.results[number]["acc"][beat] if known else [99] * cfg.requantizers
-                    ctx.set(dut.acc, acc)
+                    acc = self.results[number]["acc"][beat] if known else None
+                    for lane, port in enumerate(dut.acc):
+                        ctx.set(port, acc[lane] if acc else [99] * cfg.requantizers)
                     for port, e in zip(
                         dut.entries, self.table.get(table, [entry()] * 9), strict=False
                     ):
                         ctx.set(port, e)
-                _, _, index, beat, table, o, done = await ctx.tick().sample(
-                    dut.index, dut.beat, dut.table, dut.o, dut.retired
+                _, _, index, beat, table, done, *o = await ctx.tick().sample(
+                    dut.index, dut.beat, dut.table, dut.retired, *dut.o
                 )
                 asked.append((index, beat, table))
-                o = plain(o)
-                if o["mask"] or done:
-                    values = [v if o["mask"] >> q & 1 else None for q, v in enumerate(o["data"])]
-                    writes.append((o["address"], values, bool(done)))
+                o = [plain(lane) for lane in o]
+                assert all((x["address"], x["mask"]) == (o[0]["address"], o[0]["mask"]) for x in o)
+                if o[0]["mask"] or done:
+                    values = [
+                        [v if x["mask"] >> q & 1 else None for q, v in enumerate(x["data"])]
+                        for x in o
+                    ]
+                    writes.append((o[0]["address"], values, bool(done)))
                 if done:
                     retired.append(t)
 
@@ -175,9 +186,12 @@ def test_a_result_of_masked_bytes_only_retires_all_the_same():
     assert len(bench.run()) == 1
 
 
+@pytest.mark.parametrize("lanes", [1, 3], ids="lanes={}".format)
 @pytest.mark.parametrize(("cols", "requantizers"), SHAPES)
-def test_random_results(cols, requantizers):
-    cfg = Config(rows=8, cols=cols, requantizers=requantizers, table_depth=20, result_depth=8)
+def test_random_results(cols, requantizers, lanes):
+    cfg = Config(
+        rows=8, cols=cols, requantizers=requantizers, lanes=lanes, table_depth=20, result_depth=8
+    )
     bench = Bench(cfg, seed=cols)
     push = pushed = free = 0
     ends = []
