@@ -7,19 +7,18 @@ are only measured. docs/compression.md says why it is done so.
 
 import io
 import json
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from host import catalog, data, graph_file, models, train
 from host.compress import distill, qat
 from host.compress.distill import Distillation
-from host.compress.rows import Row, accuracy, row
+from host.compress.exact import accuracy
+from host.compress.rows import Row, row
 from host.compress.widths import By, Goal, Pruner
 from host.data import Images
 from host.errors import LeptonError

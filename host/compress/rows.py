@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from host.compiler import compile
+from host.compress.exact import accuracy
 from host.cost import predict
-from host.data import Images, normalize
-from host.integer_reference import reference
+from host.data import Images
 from host.qgraph import Conv2d, Linear, QGraph
 from hw.config import Config
 
@@ -42,16 +42,6 @@ class Row:
     def record(self) -> dict[str, Any]:
         """Everything as plain values for JSON."""
         return asdict(self)
-
-
-def accuracy(graph: QGraph, images: Images, dataset: str) -> float:
-    """The share of the images that the integers classify right."""
-    right = 0
-    for start in range(0, len(images), 500):
-        inputs = normalize(images.pixels[start : start + 500], dataset).numpy()
-        logits = reference(graph, inputs, dequantize=False)
-        right += int((logits.argmax(1) == images.labels[start : start + 500]).sum())
-    return right / len(images)
 
 
 def row(
