@@ -35,15 +35,18 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
     else:
         program = compile(graph, x.config, batch=x.batch, layers=x.layers)
         watch.begin("Building the core")
-        # Opened before the reference runs, so that what is missing shows at once.
-        with Session(program, waves=x.waves, progress=watch.note) as session:
-            expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
-            watch.begin("Streaming images through the core", len(images))
-            start = time.perf_counter()
-            found = session.run_layers(inputs, on_progress=watch.advance)
-            wall_s = time.perf_counter() - start
-            assert session.counters is not None
-            counters = session.counters
+        if x.workers is not None or x.scheduler is not None:
+            expected, found, counters, wall_s = _on_workers(x, graph, program, inputs, watch)
+        else:
+            # Opened before the reference runs, so that what is missing shows at once.
+            with Session(program, waves=x.waves, progress=watch.note) as session:
+                expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
+                watch.begin("Streaming images through the core", len(images))
+                start = time.perf_counter()
+                found = session.run_layers(inputs, on_progress=watch.advance)
+                wall_s = time.perf_counter() - start
+                assert session.counters is not None
+                counters = session.counters
         compared, wrong, difference = compare(found, expected)
         hardware = Hardware(
             accuracy=_accuracy(found[_last(program)], images),
@@ -67,6 +70,21 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
         layers=layers,
         hardware=hardware,
     )
+
+
+def _on_workers(
+    x: Experiment, graph: QGraph, program: Program, inputs: np.ndarray, watch: Watcher
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], Counters, float]:
+    """What the reference says, what several simulated cores say, their counters, the time."""
+    from host.farm import Farm
+    from host.workers import run_layers
+
+    with Farm(x.workers, x.scheduler) as farm:
+        expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
+        watch.begin("Streaming images through the workers' cores", len(inputs))
+        start = time.perf_counter()
+        found, counters = run_layers(program, inputs, farm, watch.advance)
+        return expected, found, counters, time.perf_counter() - start
 
 
 def compare(

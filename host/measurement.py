@@ -40,6 +40,10 @@ class Experiment:
     waves: Path | None = None
     folder: Path | None = None
     """Where the dataset lies; None takes the shipped images if they are enough."""
+    workers: int | None = None
+    """Processes with a simulated core each; None is this one alone."""
+    scheduler: str | None = None
+    """Of Dask, whose workers then do it."""
 
     def __post_init__(self) -> None:
         if self.target not in get_args(Target):
@@ -49,6 +53,8 @@ class Experiment:
         for option, given in (("waves", self.waves), ("layers", self.layers)):
             if given and self.target == "reference":
                 raise LeptonError(f"{option} are of the hardware; use the target sim")
+        if self.waves and (self.workers is not None or self.scheduler is not None):
+            raise LeptonError("waves are of one core; leave out --workers and --scheduler")
 
 
 @dataclass(frozen=True)

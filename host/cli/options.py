@@ -36,6 +36,10 @@ Data = Annotated[
         help="Folder of the dataset's official files, else LEPTON_DATA, Debian's or a download.",
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Use the workers of this Dask scheduler."),
+]
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="PATH", help="Write the result as JSON; - is standard output."),

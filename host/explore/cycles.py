@@ -185,9 +185,7 @@ class Evaluator:
 def _stamps(program: Program) -> np.ndarray:
     """When each output of ``BATCHES`` batches has been read."""
     cfg = program.config
-    rows = [
-        _layer_row(v) for op, v in isa.decode(program.words.tolist()) if op is isa.Op.LAYER
-    ]
+    rows = [_layer_row(v) for op, v in isa.decode(program.words.tolist()) if op is isa.Op.LAYER]
     layers = np.array(rows, np.int64)
     machine = np.array(
         [
