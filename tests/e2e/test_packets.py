@@ -552,7 +552,7 @@ def check_run(device: Device, program: Program, network: Network) -> None:
     assert done == packet(Reply.DONE)
     assert all(o[0] == packet(Reply.OUTPUT, range(len(o) - 1))[0] for o in outputs)
     (form,) = program.outputs
-    got = form.unpack(np.array([o[1:-1] for o in outputs], np.uint32))
+    got = form.unpack(np.array([o[1:-1] for o in outputs], np.uint32), program.config.lanes)
     assert got.tolist() == network.expected().tolist()
 
 
