@@ -13,9 +13,7 @@ from host.packets import Words
 from host.program import Program
 from host.qgraph import Quantization
 from host.transports import Transport
-from host.transports.simulated import Simulated
 from host.transports.targets import open_target
-from host.transports.uart import UART
 from hw import isa
 from hw.config import VERSION, Config
 from hw.isa import Packet, Reply, Space
@@ -124,17 +122,14 @@ class Session:
             [batches, 0, program.slot_bytes // 4, program.slots, len(words)],
         )
         per_batch = len(program.outputs)
-        if isinstance(self.transport, Simulated | UART):
-            self.transport.on_progress = on_progress and (
-                lambda n: on_progress(min(count, n // per_batch * program.batch))
-            )
+        self.transport.on_progress = on_progress and (
+            lambda n: on_progress(min(count, n // per_batch * program.batch))
+        )
         # Input follows without a pause: between two exchanges a simulation stands still.
         self._exchange(start, 0)
         sent = packets.stream(words, program.config.packet_words)
         replies = self._exchange(sent, batches * per_batch + 1)
-        latency = None
-        if isinstance(self.transport, Simulated):
-            latency = self.transport.cycles_to(per_batch - 1)
+        latency = self.transport.cycles_to(per_batch - 1)
         packets.read(replies.pop(), Reply.DONE)
         outputs = [packets.read(reply, Reply.OUTPUT) for reply in replies]
         stamps = np.array([o[-1] for o in outputs[per_batch - 1 :: per_batch]], np.int64)

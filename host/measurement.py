@@ -6,6 +6,7 @@ from typing import Any
 
 from host.driver import Counters
 from host.errors import LeptonError
+from host.transports.targets import check_target
 from hw.config import Config
 
 
@@ -42,13 +43,7 @@ class Experiment:
     """Where the dataset lies; None takes the shipped images if they are enough."""
 
     def __post_init__(self) -> None:
-        serial = self.target.startswith("uart:")
-        if self.target not in ("sim", "reference") and not serial:
-            raise LeptonError(
-                f"no target is named {self.target!r}; there are sim, reference, uart:PORT"
-            )
-        if self.baud is not None and not serial:
-            raise LeptonError("a baud rate goes with a target uart:PORT")
+        check_target(self.target, self.baud, also=("reference",))
         if self.images is not None and self.images < 1:
             raise LeptonError(f"{self.images} images asked for; at least 1 is needed")
         for option, given in (("waves", self.waves), ("layers", self.layers)):

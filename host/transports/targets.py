@@ -13,17 +13,23 @@ SERIAL = "uart:"
 """Stands before the name of a serial port."""
 
 
+def check_target(target: str, baud: int | None, *, also: tuple[str, ...] = ()) -> None:
+    """LeptonError for a name that is neither a target nor in `also`, or a rate for none."""
+    names, serial = ("sim", *also), target.startswith(SERIAL)
+    if target not in names and not serial:
+        raise LeptonError(f"no target is named {target!r}; there are {', '.join(names)}, uart:PORT")
+    if baud is not None and not serial:
+        raise LeptonError("a baud rate goes with a target uart:PORT")
+
+
 def open_target(
     target: str, config: Config, *, waves: Path | None = None, baud: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Transport:  # fmt: skip
     """A transport to "sim" or "uart:PORT". LeptonError for another name, or if it cannot be had."""
+    check_target(target, baud)
     if target.startswith(SERIAL):
         if waves is not None:
             raise LeptonError("waves are of the simulated core; use the target sim")
         return UART(target.removeprefix(SERIAL), baud=BAUD if baud is None else baud)
-    if target != "sim":
-        raise LeptonError(f"no target is named {target!r}; there are sim and uart:PORT")
-    if baud is not None:
-        raise LeptonError("a baud rate goes with a target uart:PORT")
     return Simulated(config, waves=waves, progress=progress)

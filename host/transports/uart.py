@@ -65,6 +65,9 @@ class UART:
         self._broken = False
         return [self.connection.packets.popleft() for _ in range(packets)]
 
+    def cycles_to(self, packet: int) -> None:
+        """None: a line of its own time sees no cycles."""
+
     def close(self) -> None:
         """Closes the port."""
         self._port.close()

@@ -171,8 +171,13 @@ class Exchanges(Protocol):
 class Transport:
     """The link as `host.Session` wants it, in a thread that cocotb's `bridge` made."""
 
+    on_progress: Callable[[int], None] | None = None
+
     def __init__(self, link: Exchanges) -> None:
         self.exchange = resume(link.exchange)
+
+    def cycles_to(self, packet: int) -> None:
+        """None: a bench counts by the core's own counters."""
 
     def close(self) -> None:
         """Nothing: the bench ends the simulation."""

@@ -159,7 +159,7 @@ def test_a_port_is_used_by_one_program(network):
         ("uart:/dev/ptmx", {"baud": -1}, "no rate of -1 baud"),
         ("uart:x", {"waves": "w.fst"}, "waves are of the simulated core"),
         ("sim", {"baud": 9600}, "a baud rate goes with a target uart:PORT"),
-        ("usb", {}, "no target is named 'usb'; there are sim and uart:PORT"),
+        ("usb", {}, "no target is named 'usb'; there are sim, uart:PORT"),
     ],
     ids=["missing", "no name", "baud", "waves", "sim", "unknown"],
 )
