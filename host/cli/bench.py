@@ -50,11 +50,18 @@ def bench(
         write_whole(path, (json.dumps(ordered, indent=1) + "\n").encode())
 
     table = Table()
-    for i, title in enumerate(benchmarks.HEAD):
-        table.add_column(title, justify="right" if 2 <= i <= 6 else "left")
-    for row in benchmarks.rows(found):
-        table.add_row(*row)
+    *titles, _ = benchmarks.HEAD
+    for i, title in enumerate(titles):
+        table.add_column(title, justify="right" if i >= 2 else "left")
+    # Beside the figures there is no room for the peers on 80 columns.
+    peers = {}
+    for *cells, peer in benchmarks.rows(found):
+        table.add_row(*cells)
+        peers |= {", ".join(filter(None, cells[:3])): peer} if peer else {}
     console.print(table)
+    console.print("Peers, in cycles per image:" if peers else "")
+    for what, peer in peers.items():
+        console.print(f"  {what}: {peer}")
     for name in chosen:
         r = found[name]
         speed = ""
