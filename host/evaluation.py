@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from host import data, models, train
+from host import catalog, data, train
 from host.compiler import compile
 from host.data import Images
 from host.datasets import DATASETS
@@ -15,7 +15,6 @@ from host.integer_reference import reference
 from host.measurement import Difference, Experiment, Hardware, LayerCost, Measurement, Watcher
 from host.program import Program
 from host.qgraph import QGraph
-from host.quantization import quantize
 from host.traffic import traffic
 
 CHUNK = 250
@@ -26,13 +25,10 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
     """Quantizes, compiles, streams and compares. LeptonError for what cannot be done."""
     watch = watch or Watcher()
     watch.begin(f"Quantizing {x.model}")
-    module = models.load(x.model)
-    info = models.MODELS[x.model]
-    images, source = _images(x, info.dataset)
-    calibration = data.calibration(info.dataset)
-    width = x.config.multiplier_width
-    graph = quantize(module, calibration, multiplier_width=width, name=x.model)
-    inputs = data.normalize(images.pixels, info.dataset).numpy()
+    model = catalog.find(x.model)
+    images, source = _images(x, model.dataset)
+    graph = model.quantize(x.config.multiplier_width)
+    inputs = data.normalize(images.pixels, model.dataset).numpy()
 
     hardware = None
     layers = tuple(LayerCost(layer.name, layer.macs) for layer in graph.layers if layer.macs)
@@ -41,15 +37,20 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
     else:
         program = compile(graph, x.config, batch=x.batch, layers=x.layers)
         watch.begin("Building the core")
-        # Opened before the reference runs, so that what is missing shows at once.
-        with Session(program, x.target, waves=x.waves, baud=x.baud, progress=watch.note) as session:
-            expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
-            watch.begin("Streaming images through the core", len(images))
-            start = time.perf_counter()
-            found = session.run_layers(inputs, on_progress=watch.advance)
-            wall_s = time.perf_counter() - start
-            assert session.counters is not None
-            counters = session.counters
+        if x.workers is not None or x.scheduler is not None:
+            expected, found, counters, wall_s = _on_workers(x, graph, program, inputs, watch)
+        else:
+            # Opened before the reference runs, so that what is missing shows at once.
+            with Session(
+                program, x.target, waves=x.waves, baud=x.baud, progress=watch.note
+            ) as session:
+                expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
+                watch.begin("Streaming images through the core", len(images))
+                start = time.perf_counter()
+                found = session.run_layers(inputs, on_progress=watch.advance)
+                wall_s = time.perf_counter() - start
+                assert session.counters is not None
+                counters = session.counters
         compared, wrong, difference = compare(found, expected)
         hardware = Hardware(
             accuracy=_accuracy(found[_last(program)], images),
@@ -64,15 +65,30 @@ def measure(x: Experiment, watch: Watcher | None = None) -> Measurement:
     watch.begin("Running the float model")
     return Measurement(
         experiment=x,
-        dataset=info.dataset,
+        dataset=model.dataset,
         source=source,
         images=len(images),
         macs=graph.macs,
-        float_accuracy=train.evaluate(module, images, info.dataset),
+        float_accuracy=train.evaluate(model.module, images, model.dataset),
         reference_accuracy=_accuracy(expected[graph.layers[-1].name], images),
         layers=layers,
         hardware=hardware,
     )
+
+
+def _on_workers(
+    x: Experiment, graph: QGraph, program: Program, inputs: np.ndarray, watch: Watcher
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], Counters, float]:
+    """What the reference says, what several simulated cores say, their counters, the time."""
+    from host.farm import Farm
+    from host.workers import run_layers
+
+    with Farm(x.workers, x.scheduler) as farm:
+        expected = _reference(graph, inputs, every_layer=x.layers, watch=watch)
+        watch.begin("Streaming images through the workers' cores", len(inputs))
+        start = time.perf_counter()
+        found, counters = run_layers(program, inputs, farm, watch.advance)
+        return expected, found, counters, time.perf_counter() - start
 
 
 def compare(

@@ -41,6 +41,10 @@ class Experiment:
     waves: Path | None = None
     folder: Path | None = None
     """Where the dataset lies; None takes the shipped images if they are enough."""
+    workers: int | None = None
+    """Processes with a simulated core each; None is this one alone."""
+    scheduler: str | None = None
+    """Of Dask, whose workers then do it."""
 
     def __post_init__(self) -> None:
         check_target(self.target, self.baud, also=("reference",))
@@ -49,6 +53,14 @@ class Experiment:
         for option, given in (("waves", self.waves), ("layers", self.layers)):
             if given and self.target == "reference":
                 raise LeptonError(f"{option} are of the hardware; use the target sim")
+        if self.workers is not None or self.scheduler is not None:
+            if self.target != "sim":
+                raise LeptonError(
+                    f"--workers and --scheduler are of simulated cores, not of {self.target}; "
+                    "leave them out, or use the target sim"
+                )
+            if self.waves:
+                raise LeptonError("waves are of one core; leave out --workers and --scheduler")
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,11 @@ def find(model: str, dataset: str | None = None) -> ModelInfo:
     raise LeptonError(f"{model} is for the dataset {datasets}, not {dataset!r}")
 
 
-def load(name: str, weights: Path | None = None) -> nn.Module:
-    """The model ``name`` of ``MODELS`` in eval mode, with its shipped weights or ``weights``."""
+def load(name: str, weights: Path | None = None, *, resize: bool = False) -> nn.Module:
+    """The model ``name`` of ``MODELS`` in eval mode, with its shipped weights or ``weights``.
+
+    With ``resize`` its layers take the widths of the weights, as pruning left them.
+    """
     if name not in MODELS:
         raise LeptonError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
     info = MODELS[name]
@@ -105,12 +108,29 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
         raise LeptonError(f"{path}: no such weights file") from None
     except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
         raise LeptonError(f"{path}: not a state dict that torch.save wrote") from error
+    if resize and isinstance(state, dict):
+        resize_to(module, state)
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise LeptonError(f"{path}: not weights of {info.architecture}: {reason}") from error
     return module.eval()
+
+
+def resize_to(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Gives every Conv2d and Linear of ``module`` the width of its weights in ``state``."""
+    for name, layer in module.named_modules():
+        weight = state.get(f"{name}.weight")
+        if weight is None or not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        layer.weight = nn.Parameter(torch.empty_like(weight))
+        if layer.bias is not None:
+            layer.bias = nn.Parameter(torch.empty(len(weight)))
+        if isinstance(layer, nn.Conv2d):
+            layer.out_channels, layer.in_channels = weight.shape[:2]
+        else:
+            layer.out_features, layer.in_features = weight.shape
 
 
 def macs(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from torch.fx import GraphModule
 from host.capture import capture, quiet
 from host.errors import LeptonError
 from host.integers import read
+from host.observers import Scheme
 from host.qgraph import QGraph
 from host.quantizer import LeptonQuantizer, settle
 from host.requant import encode_factor
@@ -24,13 +25,31 @@ BATCH = 128
 
 
 def quantize(
-    module: nn.Module, calibration: Tensor, *, multiplier_width: int = 16, name: str = ""
-) -> QGraph:
+    module: nn.Module, calibration: Tensor, *, multiplier_width: int = 16, name: str = "",
+    scheme: Scheme | None = None,
+) -> QGraph:  # fmt: skip
     """Quantize ``module``, in eval mode, with ranges from ``calibration`` (N, C, H, W) or (N, F).
 
+    ``scheme`` says how the ranges are chosen: unless told, by what was seen, channel by channel.
     The module is not changed. Whatever the hardware does not run is refused with a LeptonError
     that names the layer, what is wrong with it and what is legal instead.
     """
+    check(module, calibration, multiplier_width)
+    graph = capture(module, calibration[:BATCH])
+    groups = group(steps(graph.graph))
+    converted = _convert(graph, groups, calibration, scheme)
+    info = {
+        "model": name or type(module).__name__,
+        "calibration": f"{len(calibration)} inputs",
+        "multiplier_width": str(multiplier_width),
+    }
+    if scheme:
+        info["scheme"] = str(scheme)
+    return integers(converted, groups, calibration, multiplier_width, info)
+
+
+def check(module: nn.Module, calibration: Tensor, multiplier_width: int) -> None:
+    """Refuses what `quantize` cannot begin with."""
     if multiplier_width not in MULTIPLIER_WIDTHS:
         raise LeptonError(
             f"multiplier_width is {multiplier_width}; supported: "
@@ -38,15 +57,14 @@ def quantize(
         )
     _check_calibration(calibration)
     _check_module(module)
-    graph = capture(module, calibration[:BATCH])
-    groups = group(steps(graph.graph))
-    converted = _convert(graph, groups, calibration)
-    source, layers = read(converted, groups, multiplier_width)
-    info = {
-        "model": name or type(module).__name__,
-        "calibration": f"{len(calibration)} inputs",
-        "multiplier_width": str(multiplier_width),
-    }
+
+
+def integers(
+    converted: GraphModule, groups: list[Group], calibration: Tensor, width: int,
+    info: dict[str, str],
+) -> QGraph:  # fmt: skip
+    """The integer network of a quantize-dequantize graph for inputs like ``calibration``."""
+    source, layers = read(converted, groups, width)
     return QGraph(
         input=source, input_shape=tuple(calibration.shape[1:]), layers=tuple(layers), info=info
     )
@@ -81,14 +99,23 @@ def _check_module(module: nn.Module) -> None:
             )
 
 
-def _convert(graph: GraphModule, groups: list[Group], calibration: Tensor) -> GraphModule:
+def _convert(
+    graph: GraphModule, groups: list[Group], calibration: Tensor, scheme: Scheme | None
+) -> GraphModule:
     """Observe the calibration inputs and make the quantize-dequantize graph."""
     with quiet(), torch.no_grad():
-        prepared = prepare_pt2e(graph, LeptonQuantizer(groups))
-        # The batch is static: the last one reaches back into the one before it.
-        size = min(BATCH, len(calibration))
-        for start in range(0, len(calibration), size):
-            start = min(start, len(calibration) - size)
-            prepared(calibration[start : start + size])
-        settle(prepared, groups)
+        prepared = prepare_pt2e(graph, LeptonQuantizer(groups, scheme))
+        observe(prepared, groups, calibration)
         return convert_pt2e(prepared)
+
+
+def observe(
+    prepared: GraphModule, groups: list[Group], calibration: Tensor, batch: int = BATCH
+) -> None:
+    """Show a prepared graph the calibration inputs, ``batch`` at a time, and settle its scales."""
+    # The batch is static: the last one reaches back into the one before it.
+    size = min(batch, len(calibration))
+    for start in range(0, len(calibration), size):
+        start = min(start, len(calibration) - size)
+        prepared(calibration[start : start + size])
+    settle(prepared, groups)

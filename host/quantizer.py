@@ -1,21 +1,16 @@
 """Lepton's side of torchao's PT2E quantization: what is int8, and how scales are chosen."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
 from host.capture import quiet, tensor_of
+from host.observers import Scheme, activations, observer_of, weights
 from host.steps import Group
 
 with quiet():
-    from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
-    from torchao.quantization.pt2e.quantizer import (
-        QuantizationAnnotation,
-        QuantizationSpec,
-        Quantizer,
-    )
+    from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantizer
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 MAX_BIAS = 2**22
@@ -24,58 +19,6 @@ MIN_FACTOR = 2.0**-24
 """Smallest rescaling factor: with less, all the weights of a channel together do not show."""
 MAX_FACTOR = 2.0**6
 """Largest rescaling factor: already an output that takes only every 64th value."""
-_EPS = 2.0**-100
-"""Smallest scale of an observer; `settle` says what is too small, not PyTorch's constant."""
-
-
-class ActivationObserver(MinMaxObserver):
-    """The whole observed range as int8, in steps of at least ``floor``.
-
-    Measured on the shipped models and 256 images, PT2E's HistogramObserver loses as much or more:
-    0.04 against -0.01 points on Fashion-MNIST, 0.26 against 0.10 on CIFAR-10.
-    """
-
-    floor = 0.0
-
-    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
-        scale, zero_point = super().calculate_qparams()
-        coarser = torch.clamp(self.floor / scale, min=1.0)
-        zero_point = torch.round((zero_point + 128) / coarser).to(zero_point.dtype) - 128
-        return scale * coarser, zero_point
-
-
-class WeightObserver(PerChannelMinMaxObserver):
-    """Symmetric steps for each channel, of at least ``floor``.
-
-    A channel of zeros gets the largest step of the others; if all are zeros, they get ``dead``.
-    """
-
-    floor: Tensor | float = 0.0
-    dead = 1.0
-
-    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
-        scale, zero_point = super().calculate_qparams()
-        alive = torch.maximum(-self.min_val, self.max_val) > 0
-        largest = scale[alive].max() if alive.any() else scale.new_tensor(self.dead)
-        scale = torch.where(alive, scale, largest)
-        return torch.maximum(scale, torch.as_tensor(self.floor, dtype=scale.dtype)), zero_point
-
-
-ACTIVATIONS = QuantizationSpec(
-    dtype=torch.int8,
-    observer_or_fake_quant_ctr=ActivationObserver.with_args(eps=_EPS),
-    quant_min=-128,
-    quant_max=127,
-    qscheme=torch.per_tensor_affine,
-)
-WEIGHTS = QuantizationSpec(
-    dtype=torch.int8,
-    observer_or_fake_quant_ctr=WeightObserver.with_args(eps=_EPS),
-    quant_min=-127,
-    quant_max=127,
-    qscheme=torch.per_channel_symmetric,
-    ch_axis=0,
-)
 
 
 class LeptonQuantizer(Quantizer):
@@ -85,21 +28,25 @@ class LeptonQuantizer(Quantizer):
     a MaxPool2d drops needs no codes.
     """
 
-    def __init__(self, groups: list[Group]) -> None:
+    def __init__(
+        self, groups: list[Group], scheme: Scheme | None = None, *, training: bool = False
+    ) -> None:
         super().__init__()
         self.groups = groups
+        self.activations = activations(scheme or Scheme(), training=training)
+        self.weights = weights(scheme or Scheme(), training=training)
 
     def annotate(self, model: GraphModule) -> GraphModule:
         source = next(node for node in model.graph.nodes if node.op == "placeholder")
-        annotations = {source: QuantizationAnnotation(output_qspec=ACTIVATIONS)}
+        annotations = {source: QuantizationAnnotation(output_qspec=self.activations)}
         for group in self.groups[1:]:
             assert group.head
             assert group.last
             head = annotations[group.head.node] = QuantizationAnnotation()
             if group.has_weights:
-                head.input_qspec_map[cast(Node, group.head.node.args[1])] = WEIGHTS
+                head.input_qspec_map[cast(Node, group.head.node.args[1])] = self.weights
             last = annotations.setdefault(group.last.node, QuantizationAnnotation())
-            last.output_qspec = ACTIVATIONS
+            last.output_qspec = self.activations
         for node, annotation in annotations.items():
             annotation._annotated = True
             node.meta[Q_ANNOTATION_KEY] = annotation
@@ -129,11 +76,11 @@ def settle(prepared: GraphModule, groups: list[Group]) -> None:
       of 400 inputs to twice the step moves the output by some 0.02.
     """
 
-    def observer(node: Node) -> ActivationObserver | WeightObserver:
-        return cast(ActivationObserver, prepared.get_submodule(str(node.target)))
+    def observer(node: Node) -> Any:
+        return observer_of(prepared.get_submodule(str(node.target)))
 
     path = spine(prepared.graph)
-    outputs = [cast(ActivationObserver, observer(n)) for n in path if n.op == "call_module"]
+    outputs = [observer(n) for n in path if n.op == "call_module"]
     before, _ = outputs[0].calculate_qparams()
     for group, output in zip(groups[1:], outputs[1:], strict=True):
         assert group.head
@@ -143,7 +90,7 @@ def settle(prepared: GraphModule, groups: list[Group]) -> None:
             before, _ = output.calculate_qparams()
             continue
         node = next(n for n in path if n.name == group.head.node.name)
-        weights = cast(WeightObserver, observer(cast(Node, node.args[1])))
+        weights = observer(cast(Node, node.args[1]))
         bias = tensor_of(prepared, cast(Node, node.args[2])).abs()
         if bias.any():
             weights.dead = float(bias.max() / unit) / 2**16

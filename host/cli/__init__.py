@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host.cli import bench, cost, generate, profile, run, train
+from host.cli import bench, compress, cost, generate, profile, run, train
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -22,6 +22,7 @@ app.command("cost")(cost.cost)
 app.command("profile")(profile.profile)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
+app.command("compress")(compress.compress)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)
 app.command("configs")(generate.configs)

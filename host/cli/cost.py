@@ -18,17 +18,14 @@ def cost(
 
     from rich.console import Console
 
-    from host import data, models
+    from host import catalog
     from host.cli import tables
     from host.compiler import compile
     from host.cost import predict
     from host.evaluation import layer_costs
     from host.program import write_whole
-    from host.quantization import quantize
 
-    module = models.load(model)
-    width = chosen.multiplier_width
-    graph = quantize(module, data.calibration(model), multiplier_width=width, name=model)
+    graph = catalog.find(model).quantize(chosen.multiplier_width)
     program = compile(graph, chosen, batch=batch)
     counters = predict(program)
     layers = layer_costs(program, counters)

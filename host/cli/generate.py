@@ -17,17 +17,14 @@ def compile_program(
     model: Model, out: Out, batch: Batch = 1, config: ConfigName = "default",
     changes: Changes = None,
 ) -> None:  # fmt: skip
-    """Quantize a shipped model and write its program for a configuration."""
+    """Quantize a model and write its program for a configuration."""
     chosen = options.configuration(config, changes)
     options.check_writable(out, "--out")
 
-    from host import data, models
+    from host import catalog
     from host.compiler import compile
-    from host.quantization import quantize
 
-    module = models.load(model)
-    width = chosen.multiplier_width
-    graph = quantize(module, data.calibration(model), multiplier_width=width, name=model)
+    graph = catalog.find(model).quantize(chosen.multiplier_width)
     program = compile(graph, chosen, batch=batch)
     program.save(out)
     typer.echo(

@@ -10,7 +10,11 @@ from host.errors import LeptonError
 from hw.config import NAMED, Config, named
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="lenet5-mnist, lenet5-fashion or lenet-cifar10.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="lenet5-mnist, lenet5-fashion, lenet-cifar10, or a folder of `lepton compress`.",
+    ),
 ]
 ConfigName = Annotated[
     str, typer.Option("--config", metavar="NAME", help=f"Configuration: {', '.join(NAMED)}.")
@@ -31,6 +35,10 @@ Data = Annotated[
         metavar="DIR",
         help="Folder of the dataset's official files, else LEPTON_DATA, Debian's or a download.",
     ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Use the workers of this Dask scheduler."),
 ]
 Json = Annotated[
     Path | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from host.cli import options
-from host.cli.options import STDOUT, Batch, Changes, ConfigName, Data, Json, Model
+from host.cli.options import STDOUT, Batch, Changes, ConfigName, Data, Json, Model, Scheduler
 
 DIFFERENT = 1
 
@@ -44,6 +44,11 @@ def run(
         Path | None,
         typer.Option(metavar="FILE.fst", help="Record every signal (.fst or .vcd); slow, large."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Simulated cores side by side, a process each."),
+    ] = None,
+    scheduler: Scheduler = None,
     data: Data = None,
     json_path: Json = None,
 ) -> None:
@@ -64,6 +69,7 @@ def run(
     experiment = Experiment(
         model=model, config=chosen, config_name=config, images=images, batch=batch,
         target=target, baud=baud, layers=layers, waves=waves, folder=data,
+        workers=workers, scheduler=scheduler,
     )  # fmt: skip
     with Stages() as stages:
         measurement = measure(experiment, stages)

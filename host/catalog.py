@@ -1,0 +1,85 @@
+"""What the name of a model on the command line stands for: a shipped one, or a compressed one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from host import data, graph_file, models
+from host.errors import LeptonError
+from host.qgraph import QGraph
+from host.quantization import quantize
+
+INFO, WEIGHTS, NETWORK = "model.json", "model.pt", "model.qgraph"
+"""Files of a compressed model: how it came about, its float weights, its integers."""
+VERSION = 1
+"""Of ``model.json``."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that can be run: its float module and its integers."""
+
+    name: str
+    base: str
+    """The entry of `models.MODELS` that it is, or came from."""
+    dataset: str
+    module: nn.Module
+    """In eval mode."""
+    quantize: Callable[[int], QGraph]
+    """The integer network for requantizers of so many bits."""
+
+
+def find(name: str) -> Source:
+    """The model of that name, or in that folder; LeptonError for neither."""
+    if name not in models.MODELS and Path(name).is_dir():
+        return _saved(Path(name))
+    if name not in models.MODELS:
+        raise LeptonError(
+            f"no model is called {name!r}; there are {', '.join(models.MODELS)}, and the folders "
+            "that `lepton compress` writes"
+        )
+    module, dataset = models.load(name), models.MODELS[name].dataset
+    return Source(
+        name, name, dataset, module,
+        lambda width: quantize(
+            module, data.calibration(dataset), multiplier_width=width, name=name
+        ),
+    )  # fmt: skip
+
+
+def _saved(folder: Path) -> Source:
+    info = read_info(folder)
+    base = info["base"]
+    if base not in models.MODELS:
+        raise LeptonError(f"{folder}: made from {base!r}, which is no model of this version")
+    graph = graph_file.load(folder / NETWORK)
+    made_for = int(graph.info["multiplier_width"])
+
+    def integers(width: int) -> QGraph:
+        if width < made_for:
+            raise LeptonError(
+                f"{folder} was quantized for multipliers of {made_for} bits and the hardware has "
+                f"multiplier_width={width}; compress it again for that configuration"
+            )
+        return graph
+
+    module = models.load(base, folder / WEIGHTS, resize=True)
+    return Source(str(folder), base, models.MODELS[base].dataset, module, integers)
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """``model.json`` of a compressed model; LeptonError for another version, or what is none."""
+    try:
+        info = json.loads((folder / INFO).read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise LeptonError(
+            f"{folder} is no compressed model: {INFO} cannot be read ({error}); "
+            "`lepton compress` writes such folders"
+        ) from error
+    if not isinstance(info, dict) or info.get("version") != VERSION or "base" not in info:
+        raise LeptonError(f"{folder / INFO} is of another version; compress the model again")
+    return info

@@ -1,0 +1,114 @@
+"""`lepton compress`: a shipped model made smaller, and a table of what each step brought."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from host.cli import options
+from host.cli.options import STDOUT, Batch, Changes, ConfigName, Data, Json
+
+MISSED = 1
+
+
+def compress(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A shipped model, or lenet5 or lenet_cifar.")
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="mnist, fashion-mnist or cifar10.")
+    ] = None,
+    steps: Annotated[
+        str, typer.Option(help="Of prune, qat and distill, with commas between them.")
+    ] = "prune,qat,distill",
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Prune to this share of the cost; default 0.5, or what --target-accuracy allows.",
+        ),
+    ] = None,
+    by: Annotated[Literal["cycles", "macs"], typer.Option(help="The cost to save.")] = "cycles",
+    target_accuracy: Annotated[
+        float | None,
+        typer.Option(metavar="A", help="Prune as far as this share of held-back images is right."),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of recovery. Default: those that trained the model."),
+    ] = None,
+    qat_epochs: Annotated[int, typer.Option(min=1, help="Of training with rounding.")] = 8,
+    train_images: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Train on the first N images only.")
+    ] = None,
+    rtl_images: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Images for the simulated core; 0: no RTL.")
+    ] = 64,
+    batch: Batch = 1,
+    config: ConfigName = "default",
+    changes: Changes = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same machine: same weights.")] = 0,
+    data: Data = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Default: build/compressed/MODEL."),
+    ] = None,
+    json_path: Json = None,
+) -> None:
+    """Prune a model, quantize it under training, and show what each step brought.
+
+    Exit code 1 says that what was asked for was not reached, or that a byte differed.
+    """
+    chosen = options.configuration(config, changes)
+    options.check_writable(json_path, "--json", or_stdout=True)
+    if out is not None and out.exists() and not out.is_dir():
+        from host.errors import LeptonError
+
+        raise LeptonError(f"--out: {out} is not a folder; name one, or a new one")
+
+    from host import compress as compression
+    from host import models
+    from host.cli import tables
+    from host.cli.progress import Stages
+    from host.evaluation import measure
+    from host.measurement import Experiment
+    from host.program import write_whole
+
+    info = models.find(model, dataset)
+    out = out or Path("build/compressed", info.name)
+    plan = compression.Plan(
+        model=info.name, config=chosen, config_name=config, batch=batch,
+        steps=tuple(name.strip() for name in steps.split(",") if name.strip()), by=by, keep=keep,
+        target_accuracy=target_accuracy, epochs=epochs, qat_epochs=qat_epochs,
+        limit=train_images, seed=seed, folder=data,
+    )  # fmt: skip
+    command = " ".join(["lepton", *sys.argv[1:]])
+    with Stages() as stages:
+        compressed = compression.compress(plan, stages)
+        compression.save(compressed, plan, command, out)
+        if rtl_images:
+            experiment = Experiment(
+                model=str(out), config=chosen, config_name=config, images=rtl_images, batch=batch,
+                folder=data,
+            )  # fmt: skip
+            hardware = measure(experiment, stages).hardware
+            assert hardware is not None
+            last = replace(
+                compressed.rows[-1],
+                rtl_cycles=hardware.counters.cycles_per_image,
+                rtl_bytes=hardware.checked_bytes,
+                rtl_mismatches=hardware.mismatched_bytes,
+            )
+            compressed = replace(compressed, rows=(*compressed.rows[:-1], last))
+            compression.save(compressed, plan, command, out)
+    text = json.dumps(compression.record(compressed, plan), indent=2) + "\n"
+    if json_path == STDOUT:
+        sys.stdout.write(text)
+    elif json_path is not None:
+        write_whole(json_path, text.encode())
+    tables.compression(compressed.rows, compressed.missed, out, to_stderr=json_path == STDOUT)
+    if compressed.missed or compressed.rows[-1].rtl_mismatches:
+        raise typer.Exit(MISSED)

@@ -1,0 +1,135 @@
+"""Which widths to prune to: greedily, the least harm for what the cost model says it saves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from host import data
+from host.compiler import compile
+from host.compress.groups import Group, find, importance, narrowed, without
+from host.cost import predict
+from host.data import Images
+from host.qgraph import QGraph, Shape
+from hw.config import Config
+
+By = Literal["cycles", "macs"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What pruning saves: cycles of an image on a configuration, or multiply-accumulates."""
+
+    config: Config
+    batch: int = 1
+    by: By = "cycles"
+
+    def cost(self, graph: QGraph) -> float:
+        """Of one image."""
+        if self.by == "macs":
+            return float(graph.macs)
+        return predict(compile(graph, self.config, batch=self.batch)).cycles_per_image
+
+
+class Pruner:
+    """Prunes a module, step by step, for a goal.
+
+    In each step it takes away from one layer as many channels as the next lower cost needs, and
+    from the layer where the loss on ``images`` grows least for what is saved. ``images`` are of
+    the training set. Widths so land where the array's columns or slices are full.
+    """
+
+    def __init__(
+        self, module: nn.Module, graph: QGraph, goal: Goal, images: Images, dataset: str
+    ) -> None:
+        self.module, self.graph, self.goal = module, graph, goal
+        self.images, self.dataset = images, dataset
+        self.shape: Shape = graph.input_shape
+        self.original = find(module, self.shape)
+        self.widths = {group.name: group.channels for group in self.original}
+        self._known: dict[tuple[int, ...], float] = {}
+        self.start = self.cost = self.cost_at(self.widths)
+
+    def cost_at(self, widths: dict[str, int]) -> float:
+        """What the network costs at these widths."""
+        key = tuple(widths[group.name] for group in self.original)
+        if key not in self._known:
+            self._known[key] = self.goal.cost(narrowed(self.graph, self.original, widths))
+        return self._known[key]
+
+    def down_to(self, share: float, told: Callable[[float], None] | None = None) -> None:
+        """Prune until the cost is at most this share of what it was, or nothing is left to take.
+
+        ``told`` hears the share reached, after each step.
+        """
+        while self.cost > share * self.start and self._step(share * self.start):
+            if told:
+                told(self.cost / self.start)
+
+    def _step(self, wanted: float) -> bool:
+        """One step; False where no width below saves anything."""
+        order = importance(self.module, self.shape, self.images, self.dataset)
+        before = self._loss(self.module)
+        best: tuple[float, nn.Module, dict[str, int]] | None = None
+        for group in find(self.module, self.shape):
+            for width in self._lower(group):
+                widths = {**self.widths, group.name: width}
+                # What is saved beyond the goal is not worth any harm.
+                saved = self.cost - max(self.cost_at(widths), wanted)
+                smaller = without(
+                    self.module, self.shape, group.name, order[group.name][: group.channels - width]
+                )
+                harm = max(self._loss(smaller) - before, 0.0)
+                # Equal harm, such as none: the one that saves most.
+                score = (harm + 1e-3) / saved
+                if best is None or score < best[0]:
+                    best = score, smaller, widths
+        if best is None:
+            return False
+        _, self.module, self.widths = best
+        self.cost = self.cost_at(self.widths)
+        return True
+
+    def _lower(self, group: Group) -> list[int]:
+        """The next widths below at which the cost falls, the nearest two of them."""
+        found: list[int] = []
+        last = self.cost
+        for width in self._edges(group):
+            cost = self.cost_at({**self.widths, group.name: width})
+            if cost < last:
+                found.append(width)
+                last = cost
+            if len(found) == 2:
+                break
+        return found
+
+    def _edges(self, group: Group) -> list[int]:
+        """Widths below the present one where cycles may fall, from the widest.
+
+        Full columns, and where a reader's kernel rows fill their slices; for MACs, steps of a
+        sixteenth.
+        """
+        now, cfg = group.channels, self.goal.config
+        if self.goal.by == "macs":
+            return list(range(now - ceil(now / 16), 0, -ceil(now / 16)))
+        edges = set(range(cfg.cols, now, cfg.cols))
+        weights = {layer.name: getattr(layer, "weight", None) for layer in self.graph.layers}
+        for reader, count in group.inputs:
+            weight = weights.get(reader)
+            assert weight is not None
+            row = weight.shape[3] if weight.ndim == 4 else count
+            edges |= {cfg.rows * slices // row for slices in range(1, now * row // cfg.rows + 1)}
+        edges.add(now // 2)
+        return sorted((e for e in edges if 0 < e < now), reverse=True)
+
+    def _loss(self, module: nn.Module) -> float:
+        """Mean cross entropy on the images, without any recovery."""
+        inputs = data.normalize(self.images.pixels, self.dataset)
+        with torch.no_grad():
+            logits = module(inputs)
+        labels = torch.from_numpy(self.images.labels).long()
+        return float(functional.cross_entropy(logits, labels))
