@@ -257,7 +257,8 @@ class Decoder(wiring.Component):
         """``RUN``: the ring of input slots is measured slot by slot, without a multiplier."""
         batches, address, words, slots, _ = (payload[i] for i in range(len(isa.RUN_WORDS)))
         # Two slots, each as large as the memory, end at twice its size before that is refused.
-        end, slots_left = Signal(self.cfg.address_width + 2), Signal(8)
+        end = Signal(self.cfg.address_width + 2)
+        slots_left = Signal(8)
         size = self.cfg.scratchpad_bytes
         with m.State("CHECK_RUN"):
             m.d.sync += [end.eq(address), slots_left.eq(slots)]
@@ -295,9 +296,8 @@ class Decoder(wiring.Component):
         """Replies that are a list of words."""
         identity = [isa.MAGIC, VERSION, *self.cfg.words()]
         self._list(m, "ID", Reply.ID, [Const(w, 32) for w in identity])
-        self._list(
-            m, "COUNTERS", Reply.COUNTERS, [self.counters[i] for i in range(len(isa.COUNTERS))]
-        )
+        counters = [self.counters[i] for i in range(len(isa.COUNTERS))]
+        self._list(m, "COUNTERS", Reply.COUNTERS, counters, counting=True)
         with m.State("RESET"):
             m.d.comb += self.reset.eq(1)
             m.next = "RESET_ANSWER"
@@ -311,19 +311,31 @@ class Decoder(wiring.Component):
                 m.d.sync += left.eq(left - 1)
         self._list(m, "ERROR", Reply.ERROR, [cause, header.as_value()])
 
-    def _list(self, m: Module, state: str, reply: Reply, words: list) -> None:
+    def _list(
+        self, m: Module, state: str, reply: Reply, words: list, *, counting: bool = False
+    ) -> None:
+        """A header and words; of words that go on counting, each is kept while it is offered."""
         at = Signal(range(max(1, len(words))), name=f"{state.lower()}_at")
+        following = Signal.like(at, name=f"{state.lower()}_next")
+        kept = Signal(32, name=f"{state.lower()}_kept")
+
+        def advance() -> None:
+            m.d.sync += at.eq(following)
+            if counting:
+                m.d.sync += kept.eq(Array(words)[following])
+
         with m.State(state), m.If(self._send(m, reply, len(words), not words)):
             m.next = f"{state}_WORDS" if words else "HEADER"
-            m.d.sync += at.eq(0)
+            advance()
         if words:
             with m.State(f"{state}_WORDS"):
                 m.d.comb += [
+                    following.eq(at + 1),
                     self.o.valid.eq(1),
-                    self.o.p.data.eq(Array(words)[at]),
+                    self.o.p.data.eq(kept if counting else Array(words)[at]),
                     self.o.p.last.eq(at == len(words) - 1),
                 ]
                 with m.If(self.o.ready):
-                    m.d.sync += at.eq(at + 1)
+                    advance()
                     with m.If(self.o.p.last):
                         m.next = "HEADER"

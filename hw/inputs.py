@@ -58,13 +58,16 @@ class Inputs(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         ring = self.ring
-        full, held = Signal(8), Signal(8)
-        """Slots that are full and not released; the same, and those still being read."""
+        full = Signal(8)
+        """Slots that are full and not released."""
+        held = Signal(8)
+        """The same, and those still being read."""
         lane = Signal(layouts.lane(self.cfg))
         last_lane = lane == self.cfg.lanes - 1
         freed = delayed(m, "freed", self.release, self.RELEASE)
         words_left = Signal(ring.words.shape())
-        write_slots_left, read_slots_left = Signal(8), Signal(8)
+        write_slots_left = Signal(8)
+        read_slots_left = Signal(8)
         address = Signal(self.cfg.address_width)
         room = held != ring.slots
 

@@ -37,11 +37,9 @@ class PacketBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=RECEIVED, depth=depth, init=[])
         write, read = memory.write_port(), memory.read_port()
         # One bit more than an address, so that full and empty differ.
-        tail, whole, head = (
-            Signal(range(2 * depth)),
-            Signal(range(2 * depth)),
-            Signal(range(2 * depth)),
-        )
+        tail = Signal(range(2 * depth))
+        whole = Signal(range(2 * depth))
+        head = Signal(range(2 * depth))
 
         next_head = Signal.like(head)
         m.d.comb += [

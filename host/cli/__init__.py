@@ -25,6 +25,7 @@ app.command("train")(train.train)
 app.command("compress")(compress.compress)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)
+app.command("export")(generate.export)
 app.command("configs")(generate.configs)
 
 

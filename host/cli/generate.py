@@ -1,4 +1,4 @@
-"""`lepton compile`, `verilog` and `configs`: what a configuration is and what is made for it."""
+"""`lepton compile`, `verilog`, `export` and `configs`: what is made of models and configurations."""
 
 import sys
 from pathlib import Path
@@ -54,6 +54,23 @@ def verilog(
         return
     write_whole(out, text.encode())
     typer.echo(f"{out}: {chosen.rows} x {chosen.cols} array, {text.count(chr(10)):,} lines")
+
+
+def export(
+    model: Model, out: Out,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Make the output of every layer one of the network's.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Quantize a shipped model and write the integer network as ONNX."""
+    options.check_writable(out, "--out")
+
+    from host import data, models, onnx_export
+    from host.quantization import quantize
+
+    graph = quantize(models.load(model), data.calibration(model), name=model)
+    onnx_export.save(graph, out, layers=layers)
+    typer.echo(f"{out}: {len(graph.layers)} layers, opset {onnx_export.OPSET}")
 
 
 def configs() -> None:

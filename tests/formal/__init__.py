@@ -1,0 +1,1 @@
+"""What is proven of the gateware for all inputs: harnesses in Amaranth, and the tools that prove."""

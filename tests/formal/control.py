@@ -1,0 +1,251 @@
+"""Control: packets are neither lost nor invented, addresses stay in bounds, programs come to an
+end."""
+
+from functools import partial
+from typing import Any
+
+from amaranth import Mux, Signal, Value
+from amaranth.lib import data
+
+from hw import isa
+from hw.decoder import Decoder
+from hw.feeder import Feeder
+from hw.inputs import Inputs
+from hw.outputs import Outputs
+from hw.packets import PacketBuffer
+from hw.sequencer import Sequencer
+from hw.weights import Loader
+from tests.formal.harness import Checks, Harness
+from tests.formal.prove import Task
+from tests.formal.streams import SMALL, ring_of_inputs
+
+
+class ShortPackets:
+    """A configuration with packets shorter than a person may choose: the buffer wraps sooner."""
+
+    packet_words = 2
+    link_width = 32
+
+
+def nothing_lost(check: Checks, dut: PacketBuffer) -> None:
+    """Any one word, chosen freely, comes out once, in its place; nothing else does.
+
+    The model counts words: those of whole packets, and one for each refused packet.
+    """
+    m = check.m
+    check.assume(check.held(dut.i))
+    accepted = Value.cast(dut.i.valid) & Value.cast(dut.i.ready)
+    taken = Value.cast(dut.o.valid) & Value.cast(dut.o.ready)
+    word, last = dut.i.p.data, dut.i.p.last
+    committed, came, index = (check.register(8, n) for n in ("committed", "came", "index"))
+    length, head = check.register(16, "length"), check.register(32, "head")
+    closed = accepted & last
+    now_length = Mux(index == 0, word[:16], length)
+    good = closed & (now_length == index) & (now_length <= ShortPackets.packet_words)
+    with m.If(accepted):
+        m.d.sync += index.eq(Mux(last, 0, index + 1))
+        check.assume(index < 12)
+        with m.If(index == 0):
+            m.d.sync += [length.eq(word[:16]), head.eq(word)]
+    with m.If(closed):
+        m.d.sync += committed.eq(committed + Mux(good, index + 1, 1))
+    with m.If(taken):
+        m.d.sync += came.eq(came + 1)
+
+    # The word that is followed: its place in the output, and what it must be.
+    follow = check.any_value(1, "follow")
+    following, place, wanted = (
+        check.register(1, "following"), check.register(8, "place"), check.register(32, "wanted"),
+    )  # fmt: skip
+    refused, in_this = check.register(1, "refused"), check.register(1, "in_this")
+    with m.If(accepted & follow & ~following):
+        m.d.sync += [
+            following.eq(1), place.eq(committed + index), wanted.eq(word), refused.eq(0),
+            in_this.eq(~last),
+        ]  # fmt: skip
+        with m.If(closed & ~good):
+            m.d.sync += [
+                place.eq(committed), refused.eq(1), wanted.eq(Mux(index == 0, word, head)),
+            ]  # fmt: skip
+    with m.Elif(following & in_this & closed):
+        m.d.sync += in_this.eq(0)
+        with m.If(~good):
+            m.d.sync += [place.eq(committed), refused.eq(1), wanted.eq(head)]
+    here = Value.cast(dut.o.valid) & following & ~in_this & (came == place)
+    check.prove(~here | ((dut.o.p.data == wanted) & ((dut.o.p.cause != 0) == refused)))
+    # Nothing comes that was not complete, and what is complete comes soon.
+    check.prove(~Value.cast(dut.o.valid) | (came != committed))
+    late = check.register(3, "late")
+    m.d.sync += late.eq(Mux((came != committed) & ~Value.cast(dut.o.valid), late + 1, 0))
+    check.prove(late <= 3)
+
+
+def input_addresses(check: Checks, dut: Inputs) -> None:
+    """Every word goes to the ring: to its slots one after the other, and nowhere else."""
+    ring_of_inputs(check, dut)
+    m, ring = check.m, dut.ring
+    # Small numbers, so that the product of words and slots is none to a solver.
+    check.assume((ring.words <= 3) & (ring.slots <= 3) & (ring.address <= 24))
+    written = Value.cast(dut.o.valid) & Value.cast(dut.o.ready)
+    word, slot = check.register(2, "word"), check.register(2, "slot")
+    begin = check.before(dut.start)
+    at_end = word == ring.words - 1
+    with m.If(begin):
+        m.d.sync += [word.eq(0), slot.eq(0)]
+    with m.Elif(written):
+        m.d.sync += word.eq(Mux(at_end, 0, word + 1))
+        with m.If(at_end):
+            m.d.sync += slot.eq(Mux(slot == ring.slots - 1, 0, slot + 1))
+    wanted = ring.address + ((slot * ring.words + word) << 2)
+    check.prove(~Value.cast(dut.o.valid) | (dut.o.p.address == wanted))
+    end = ring.address + ((ring.slots * ring.words) << 2)
+    inside = (dut.o.p.address >= ring.address) & (dut.o.p.address < end)
+    check.prove(~Value.cast(dut.o.valid) | inside)
+
+
+def output_addresses(check: Checks, dut: Outputs) -> None:
+    """Word k of an output is read at its source and 4 k, for k below the number of words."""
+    m = check.m
+    source, count = check.register(dut.source.shape(), "source"), check.register(16, "count")
+    check.assume(~dut.start | ((dut.words != 0) & ~dut.busy))
+    check.assume(~dut.taken | dut.read)
+    with m.If(check.state("IDLE") & dut.start):
+        m.d.sync += [source.eq(dut.source), count.eq(dut.words)]
+    left = check.inside["left"]
+    check.prove(check.known_state())
+    sending = check.state("WAIT", "HEADER", "READ", "FETCH", "SEND", "STAMP")
+    width = len(dut.address)
+    check.prove(~sending | (dut.address == (source + ((count - left) << 2))[:width]))
+    check.prove(~sending | (left <= count))
+    check.prove(~check.state("WAIT", "HEADER", "READ") | (left != 0))
+    check.prove(~check.state("STAMP") | (left == 0))
+
+
+def bus_addresses(check: Checks, dut: Decoder) -> None:
+    """A packet never writes outside of a memory, nor during a run, nor what is none."""
+    check.assume(check.held(dut.i))
+    for space, bus in zip(isa.Space, dut.buses, strict=True):
+        rows, words = isa.rows(dut.cfg, space), isa.row_words(dut.cfg, space)
+        check.prove(~bus.write | ((bus.row < rows) & (bus.word < words)))
+    check.prove(~dut.bus_trace.write)
+
+
+def ring_in_memory(check: Checks, dut: Decoder) -> None:
+    """A run starts only with a ring that lies in the scratchpad."""
+    ring = dut.ring
+    begin = check.before(dut.start)
+    end = ring.address + ((ring.words * ring.slots) << 2)
+    good = (ring.slots != 0) & (ring.words != 0) & (end <= dut.cfg.scratchpad_bytes)
+    check.prove(~begin | (good & (ring.address[:2] == 0)))
+
+
+def results_fit(check: Checks, dut: Feeder) -> None:
+    """Never more results on the way than the buffer behind the accumulators holds."""
+    pending, earlier = check.inside["pending"], check.inside["earlier"]
+    check.assume(~dut.retired | (pending != 0))
+    check.prove(pending <= dut.cfg.result_depth)
+    check.prove(earlier <= pending)
+    check.prove(~dut.idle | (pending == 0))
+
+
+def nested_addresses(check: Checks, dut: Feeder) -> None:
+    """Address of a vector = source + the strides of all loops times their turns, as promised.
+
+    The instruction holds steps; strides are free, turns at most two in each loop. Addresses count
+    modulo the memory, so how wide they are does not matter.
+    """
+    m, width = check.m, dut.cfg.address_width
+    strides = {n: check.any_constant(width, f"stride_{n}") for n in isa.LEVELS}
+    lasts = {n: check.any_constant(1, f"last_{n}") for n in isa.LEVELS}
+    source = check.any_constant(width, "source")
+    layer = data.View(isa.layout(isa.LAYER), dut.layer.as_value())
+    moved: Any = 0
+    for n in isa.LEVELS:
+        step = Signal(width, name=f"step_of_{n}")
+        m.d.comb += step.eq(strides[n] - moved)
+        check.assume(layer[f"step_{n}"][:width] == step)
+        check.assume(layer[f"{n}_last"] == lasts[n])
+        moved = moved + Mux(lasts[n], strides[n], 0)
+    check.assume((layer.source[:width] == source) & ~layer.src_input)
+    check.assume(~dut.emit_read & ~dut.retired)
+    turns = {n: check.register(1, f"turn_{n}") for n in isa.LEVELS}
+    wanted = source
+    carry: Any = dut.vector_valid
+    for n in isa.LEVELS:
+        wanted = wanted + Mux(turns[n], strides[n], 0)
+        with m.If(carry):
+            m.d.sync += turns[n].eq(Mux(turns[n] == lasts[n], 0, 1))
+        carry = carry & (turns[n] == lasts[n])
+    check.prove(~dut.vector_valid | (dut.vector.address == wanted[:width]))
+
+
+def sequencer_returns(check: Checks, dut: Sequencer) -> None:
+    """No state lasts: a fetch ends by itself, and every other state as soon as it is answered."""
+    words = isa.length(isa.Op.LAYER)
+    check.assume(~dut.start | check.state("STOPPED"))
+    check.assume(~dut.taken | dut.valid)
+    check.prove(check.known_state())
+    asked, came, coming = (check.inside[n] for n in ("asked", "came", "coming"))
+    fetching = check.state("FETCH")
+    check.prove((asked <= words) & (came <= asked))
+    check.prove(~fetching | (asked == came + coming))
+    check.prove(fetching | ~coming)
+    check.prove(~check.state("READY") | (came == words))
+    was = {n: check.before(check.state(n)) for n in ("STOPPED", "FETCH", "READY", "FINISHED")}
+    # A fetch makes progress in every cycle: a word asked for, a word come, or its end.
+    progress = (asked != check.before(asked)) | (came != check.before(came))
+    check.prove(~(was["FETCH"] & fetching & check.past) | progress)
+    check.prove(~(was["READY"] & check.before(dut.taken)) | fetching)
+    check.prove(~(was["READY"] & ~check.before(dut.taken)) | check.state("READY"))
+    check.prove(~(was["FINISHED"] & ~check.before(dut.running)) | check.state("STOPPED"))
+    check.prove(dut.finished == check.state("FINISHED"))
+    check.prove(~was["STOPPED"] | check.state("STOPPED") | check.before(dut.start))
+    # Each time the program ends there is one batch less to come, and with the last it finishes.
+    left = check.inside["batches_left"]
+    ended = was["FETCH"] & (came == 0) & (check.before(came) != 0)
+    check.prove(~ended | (left == (check.before(left) - 1)[: len(left)]))
+    check.prove(~ended | (check.state("FINISHED") == (check.before(left) == 0)))
+
+
+def weights_in_tiles(check: Checks, dut: Loader) -> None:
+    """Rows of a tile are loaded one after the other, in every cycle, and the last is row 0."""
+    tag, before = dut.tag, check.before(dut.tag)
+    before = data.View(dut.tag.shape(), before)
+    check.assume(~dut.swap | dut.ready)
+    rows = dut.cfg.load_cycles
+    check.prove(check.inside["loaded"] | (check.inside["left"] == 0))
+    check.prove(~tag.valid | (tag.row < rows))
+    check.prove(~(before.valid & (before.row != 0)) | (tag.valid & (tag.row == before.row - 1)))
+    next_address = (check.before(dut.address) + 1)[: len(dut.address)]
+    check.prove(~(before.valid & (before.row != 0)) | (dut.address == next_address))
+
+
+def made(dut: Any, properties: Any) -> Harness:
+    return Harness(dut(), properties)
+
+
+def task(name: str, dut: Any, properties: Any, claim: str, **options: Any) -> Task:
+    settings: dict[str, Any] = {"mode": "prove", "depth": 2, **options}
+    return Task(name, partial(made, dut, properties), claim=claim, **settings)
+
+
+TASKS = [
+    task("packets in and out", partial(PacketBuffer, ShortPackets()), nothing_lost,
+         "the packet buffer loses no word of a whole packet and invents none", mode="bmc", depth=13),
+    task("input addresses", partial(Inputs, SMALL), input_addresses,
+         "words of input go to the ring of slots, in order", mode="bmc", depth=14),
+    task("output addresses", partial(Outputs, SMALL), output_addresses,
+         "an output is read from its source to its end", quick=True),
+    task("bus addresses", partial(Decoder, SMALL), bus_addresses,
+         "no packet writes outside of a memory", mode="bmc", depth=14),
+    task("ring of a run", partial(Decoder, SMALL), ring_in_memory,
+         "a run starts only with input slots in the scratchpad", mode="bmc", depth=16),
+    task("results on the way", partial(Feeder, SMALL), results_fit,
+         "results never overrun their buffer"),
+    task("vector addresses", partial(Feeder, SMALL), nested_addresses,
+         "addresses of vectors are those of the loop nest", mode="bmc", depth=9),
+    task("sequencer", partial(Sequencer, SMALL), sequencer_returns,
+         "every state is left, and each end of the program uses up a batch"),
+    task("tiles", partial(Loader, SMALL), weights_in_tiles,
+         "a tile is loaded row by row without a gap"),
+]  # fmt: skip

@@ -1,0 +1,121 @@
+"""Streams: every component that drives one keeps what it offers until it is taken."""
+
+from functools import partial
+from typing import Any
+
+from amaranth import Cat, Value
+
+from hw import isa
+from hw.config import Config
+from hw.decoder import Decoder
+from hw.inputs import Inputs
+from hw.link import LinkIn, LinkOut
+from hw.outputs import Outputs
+from hw.packets import PacketBuffer, ReplyMux
+from tests.formal.harness import Checks, Harness
+from tests.formal.prove import Task
+
+SMALL = Config(
+    rows=3, cols=2, scratchpad_bytes=64, weight_depth=8, acc_depth=4, table_depth=2,
+    program_depth=32, result_depth=4, packet_words=16, trace_depth=2,
+)  # fmt: skip
+"""The least of everything: what is proven of a stream does not depend on how deep memories are."""
+
+
+def with_link(width: int) -> Config:
+    return SMALL.with_fields({"link_width": width})
+
+
+def holds(check: Checks, dut: Any) -> None:
+    """A stream in and a stream out."""
+    check.assume(check.held(dut.i))
+    check.prove(check.held(dut.o))
+
+
+def reply_mux(check: Checks, dut: ReplyMux) -> None:
+    check.assume(check.held(dut.answers))
+    # What it drops when its source is reset is the source's, not the mux's.
+    check.prove(check.held(dut.o))
+
+
+def outputs(check: Checks, dut: Outputs) -> None:
+    check.prove(check.held(dut.o))
+
+
+def inputs(check: Checks, dut: Inputs) -> None:
+    """The decoder starts a run only when none goes on, and sends it words only then."""
+    ring_of_inputs(check, dut)
+    check.prove(check.held(dut.o))
+
+
+def ring_of_inputs(check: Checks, dut: Inputs) -> None:
+    """What `Core` promises to `Inputs`, and which slots are taken."""
+    check.assume(check.held(dut.i))
+    valid, begin = Value.cast(dut.i.valid), check.before(dut.start)
+    started = check.register(1, "started")
+    check.m.d.sync += started.eq(started | begin)
+    check.assume(~valid | (started & ~dut.start & ~begin))
+    check.assume(~dut.release | (dut.filled & started & ~dut.start & ~begin))
+    freed = [check.inside[f"freed_{i}"] for i in range(Inputs.RELEASE)]
+    check.assume(~(dut.start | begin) | ~Cat(freed).any())
+    # The ring is set with `start`, and holds.
+    check.assume(begin | ~check.past | (Value.cast(dut.ring) == check.before(dut.ring)))
+    check.assume(~begin | ((dut.ring.slots != 0) & (dut.ring.words != 0)))
+    full, held = check.inside["full"], check.inside["held"]
+    check.prove(begin | (held == full + sum(freed)))
+    check.prove(begin | (held <= dut.ring.slots) | ~started)
+    check.prove(started | ((held == 0) & (full == 0) & ~Cat(freed).any()))
+
+
+def decoder(check: Checks, dut: Decoder) -> None:
+    check.assume(check.held(dut.i))
+    # A memory that nobody writes gives the same word for the same address.
+    waiting = check.before(Value.cast(dut.o.valid) & ~Value.cast(dut.o.ready))
+    for bus in dut.buses:
+        check.assume(~waiting | (bus.r_data == check.before(bus.r_data)))
+    check.prove(check.held(dut.o))
+    # A run that ends drops the input that is left: so it is offered to a run that goes on.
+    goes_on = check.before(dut.running) & dut.running
+    check.prove(check.held(dut.input) | ~goes_on)
+    check.prove(~Value.cast(dut.input.valid) | dut.running)
+
+
+def packet_buffer(check: Checks, dut: PacketBuffer) -> None:
+    """What it reads it must not overwrite: there are never more words in it than it is deep."""
+    check.assume(check.held(dut.i))
+    check.prove(check.held(dut.o))
+    tail, whole, head = (check.inside[name] for name in ("tail", "whole", "head"))
+    depth = 1 << (len(tail) - 1)
+    stored = (tail - head)[: len(tail)]
+    complete = (whole - head)[: len(tail)]
+    check.prove(check.known_state())
+    check.prove(stored <= depth)
+    check.prove(complete <= stored)
+    check.prove(~Value.cast(dut.o.valid) | (complete != 0))
+    # Of a packet that is not whole yet there is the header at least, in whose place a refusal goes.
+    check.prove(check.state("HEADER") | (complete != stored))
+    check.prove(~check.state("HEADER") | (complete == stored))
+
+
+def task(name: str, dut: Any, properties: Any, **options: Any) -> Task:
+    claim = f"what {name} offers stays until it is taken"
+    settings: dict[str, Any] = {"mode": "prove", "depth": 2, **options}
+    return Task(f"stream: {name}", partial(made, dut, properties), claim=claim, **settings)
+
+
+def made(dut: Any, properties: Any) -> Harness:
+    return Harness(dut(), properties)
+
+
+TASKS = [
+    *(
+        task(f"{kind.__name__}, {width} bits", partial(kind, with_link(width)), holds)
+        for kind in (LinkIn, LinkOut)
+        for width in (8, 16, 32, 64)
+    ),
+    task("ReplyMux", ReplyMux, reply_mux, quick=True),
+    task("Outputs", partial(Outputs, SMALL), outputs, quick=True),
+    task("Inputs", partial(Inputs, SMALL), inputs),
+    task("Decoder", partial(Decoder, SMALL), decoder),
+    task("PacketBuffer", partial(PacketBuffer, SMALL), packet_buffer),
+]
