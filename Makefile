@@ -26,7 +26,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "Python cannot make virtual environments here; install them with: apt install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(PIP_ARGS) --editable '.[train,dev]'
+	$(BIN)/python -m pip install $(PIP_ARGS) --editable '.[train,explore,dev]'
 	@touch $@
 
 sim: $(READY) ## Run LeNet-5 on the simulated core, whole, then layer by layer under cocotb

@@ -6,7 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
+from .multiplier import blocks_of_row
 from .pe_row import PERow
+from .target import multiplier_blocks
 
 
 class Array(wiring.Component):
@@ -61,8 +63,10 @@ class Array(wiring.Component):
         cfg = self.cfg
         rows = []
         slice_, swap, tag = self.a, self.swap, self.tag
+        blocks = multiplier_blocks(platform, cfg.requantizers, cfg.lanes)
+        per_row = blocks_of_row(cfg, platform)
         for r in range(cfg.rows):
-            m.submodules[f"row_{r}"] = row = PERow(cfg)
+            m.submodules[f"row_{r}"] = row = PERow(cfg, blocks=(r + 1) * per_row <= blocks)
             rows.append(row)
             port, row_in_port = divmod(r, cfg.load_cycles)
             above = (

@@ -31,6 +31,11 @@ def weights(cfg: Config) -> data.ArrayLayout:
     return data.ArrayLayout(INT8, cfg.cols)
 
 
+def products(cfg: Config) -> data.ArrayLayout:
+    """One product for each column."""
+    return data.ArrayLayout(signed(16), cfg.cols)
+
+
 def sums(cfg: Config) -> data.ArrayLayout:
     """One partial sum for each column."""
     return data.ArrayLayout(signed(cfg.sum_width), cfg.cols)
@@ -129,7 +134,7 @@ class HostBus(wiring.Signature):
     later.
     """
 
-    READ_LATENCY = 2
+    READ_LATENCY = 3
 
     def __init__(self, rows: int, words: int) -> None:
         super().__init__(

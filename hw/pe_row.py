@@ -1,13 +1,12 @@
 """One row of weight-stationary processing elements."""
 
-from itertools import pairwise
-
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
+from .multiplier import RowMultipliers
 
 
 class PERow(wiring.Component):
@@ -20,6 +19,11 @@ class PERow(wiring.Component):
     ``c`` cycles; what enters a column from above must be as late. The next weights wait in a
     shadow, which is also the wire to the row below: a load writes the shadows of all rows down to
     the one that it is for, and the ones above it are written again by the loads that follow.
+
+    Parameters
+    ----------
+    blocks
+        Whether its products may take multiplier blocks; see `RowMultipliers`.
 
     Attributes
     ----------
@@ -43,8 +47,9 @@ class PERow(wiring.Component):
     p_i: data.View
     p_o: data.View
 
-    def __init__(self, cfg: Config) -> None:
+    def __init__(self, cfg: Config, *, blocks: bool = True) -> None:
         self.cfg = cfg
+        self.blocks = blocks
         super().__init__({
             "a":    In(layouts.INT8),
             "swap": In(1),
@@ -58,39 +63,32 @@ class PERow(wiring.Component):
     @staticmethod
     def latency(cfg: Config) -> int:
         """Cycles from an activation at column 0 to the sum that holds its product."""
-        return 2 + cfg.product_registers
+        return RowMultipliers.latency(cfg) + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         cols = self.cfg.cols
 
+        m.submodules.multipliers = multipliers = RowMultipliers(self.cfg, blocks=self.blocks)
         # Only bits that decide something have a reset: sums mean something when the tag that
         # travels beside their vector says so.
-        a = Signal(layouts.weights(self.cfg), reset_less=True)
         shadow = Signal(layouts.weights(self.cfg), reset_less=True)
-        w = Signal(layouts.weights(self.cfg), reset_less=True)
         p = Signal(layouts.sums(self.cfg), reset_less=True)
-        products = [
-            Signal(data.ArrayLayout(signed(16), cols), name=f"product_{i}", reset_less=True)
-            for i in range(self.cfg.product_registers)
-        ]
         # Bit c says what happens in column c this cycle; bit 0 is the input itself.
         swap_moved = Signal(cols - 1)
         load_moved = Signal(cols - 1)
         swap = Cat(self.swap, swap_moved)
         load = Cat(self.load, load_moved)
         m.d.sync += [swap_moved.eq(swap), load_moved.eq(load)]
-
-        m.d.sync += a.eq(Cat(self.a, a.as_value()))
+        m.d.comb += [
+            multipliers.a.eq(self.a),
+            multipliers.swap.eq(swap),
+            multipliers.w.eq(shadow),
+        ]
         for c in range(cols):
             with m.If(load[c]):
                 m.d.sync += shadow[c].eq(self.w_i[c])
-            with m.If(swap[c]):
-                m.d.sync += w[c].eq(shadow[c])
-            m.d.sync += products[0][c].eq(a[c] * w[c])
-            m.d.sync += p[c].eq(self.p_i[c] + products[-1][c])
-        for before, after in pairwise(products):
-            m.d.sync += after.eq(before)
+            m.d.sync += p[c].eq(self.p_i[c] + multipliers.products[c])
 
         m.d.comb += [self.w_o.eq(shadow), self.p_o.eq(p)]
         return m

@@ -1,12 +1,14 @@
 """Weight memory, and the loader that keeps the array's shadow filled."""
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .delay import delayed
+from .target import target
 
 
 class WeightMemory(wiring.Component):
@@ -52,26 +54,137 @@ class WeightMemory(wiring.Component):
                 later = Signal.like(self.address, name=f"address_{p}_{i}")
                 m.d.sync += later.eq(late)
                 late = later
-            m.submodules[f"bank_{p}"] = bank = Memory(
-                shape=data.ArrayLayout(8, cfg.cols), depth=cfg.weight_depth, init=[]
-            )
-            read, write = bank.read_port(), bank.write_port(granularity=1)
+            m.submodules[f"bank_{p}"] = bank = _bank(cfg, platform)
             m.d.comb += [
-                read.addr.eq(Mux(self.running, late, self.bus.row)),
-                write.addr.eq(self.bus.row),
+                bank.read_address.eq(Mux(self.running, late, self.bus.row)),
+                bank.row.eq(self.bus.row),
             ]
-            m.d.sync += self.w[p].eq(read.data)
+            m.d.sync += self.w[p].eq(bank.r_data)
             for i in range(cfg.port_words):
                 mine = slice(4 * i, min(4 * i + 4, cfg.cols))
                 count = mine.stop - mine.start
                 selected = self.bus.write & (self.bus.word == p * cfg.port_words + i)
                 m.d.comb += [
-                    write.en[mine].eq(selected.replicate(count)),
-                    write.data.as_value()[8 * mine.start : 8 * mine.stop].eq(self.bus.w_data),
+                    bank.enable[mine].eq(selected.replicate(count)),
+                    bank.w_data[8 * mine.start : 8 * mine.stop].eq(self.bus.w_data),
                 ]
-                words.append(read.data.as_value()[8 * mine.start : 8 * mine.stop])
-        word = Signal.like(self.bus.word)
-        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(Array(words)[word])]
+                words.append(self.w[p].as_value()[8 * mine.start : 8 * mine.stop])
+        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
+        m.d.sync += self.bus.r_data.eq(Array(words)[word])
+        return m
+
+
+def _bank(cfg: Config, platform: object) -> "Bank | SinglePortBank":
+    """The memory of one port, of single-port blocks where the part has enough of them."""
+    part = target(platform)
+    if part and SinglePortBank.blocks(cfg) * cfg.weight_ports <= part.single_port_blocks:
+        return SinglePortBank(cfg)
+    return Bank(cfg)
+
+
+def _bank_ports(cfg: Config) -> dict[str, wiring.Member]:
+    row = range(cfg.weight_depth)
+    return {
+        "read_address": In(row),
+        "r_data":       Out(8 * cfg.cols),
+        "row":          In(row),
+        "enable":       In(cfg.cols),
+        "w_data":       In(8 * cfg.cols),
+    }  # fmt: skip
+
+
+class Bank(wiring.Component):
+    """A memory with a byte for each column, `r_data` a cycle behind its address.
+
+    Attributes
+    ----------
+    read_address, r_data : In, Out
+        The read port; what it gives while bytes are written is of no meaning.
+    row, enable, w_data : In
+        The write port, an enable for each byte. While one is set, `read_address` is `row`.
+    """
+
+    read_address: Signal
+    r_data: Signal
+    row: Signal
+    enable: Signal
+    w_data: Signal
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__(_bank_ports(cfg))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        m.submodules.memory = memory = Memory(
+            shape=data.ArrayLayout(8, cfg.cols), depth=cfg.weight_depth, init=[]
+        )
+        read, write = memory.read_port(), memory.write_port(granularity=1)
+        m.d.comb += [
+            read.addr.eq(self.read_address),
+            self.r_data.eq(read.data.as_value()),
+            write.addr.eq(self.row),
+            write.en.eq(self.enable),
+            write.data.as_value().eq(self.w_data),
+        ]
+        return m
+
+
+class SinglePortBank(wiring.Component):
+    """A `Bank` of iCE40 SPRAM; attributes as there.
+
+    A block is 16 bits wide and 16,384 words deep. Words beyond the first 16,384 are in further
+    blocks, and a register says which of them was read.
+    """
+
+    DEPTH, WIDTH = 16384, 16
+
+    read_address: Signal
+    r_data: Signal
+    row: Signal
+    enable: Signal
+    w_data: Signal
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+        super().__init__(_bank_ports(cfg))
+
+    @classmethod
+    def blocks(cls, cfg: Config) -> int:
+        """Blocks that the bank takes."""
+        return -(-8 * cfg.cols // cls.WIDTH) * -(-cfg.weight_depth // cls.DEPTH)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        address = Signal(range(max(self.cfg.weight_depth, 2 * self.DEPTH)))
+        m.d.comb += address.eq(self.read_address)
+        within, group = address[:14], address[14:]
+        read_group = Signal.like(group)
+        m.d.sync += read_group.eq(group)
+        for column in range(0, self.cfg.cols, 2):
+            mine = self.enable[column : column + 2]
+            bits = slice(8 * column, 8 * (column + len(mine)))
+            words = []
+            for g in range(-(-self.cfg.weight_depth // self.DEPTH)):
+                word = Signal(self.WIDTH, name=f"word_{column}_{g}")
+                m.submodules[f"block_{column}_{g}"] = Instance(
+                    "SB_SPRAM256KA",
+                    i_CLOCK=ClockSignal(),
+                    i_ADDRESS=within,
+                    i_DATAIN=Cat(self.w_data[bits], Const(0, self.WIDTH - 8 * len(mine))),
+                    i_MASKWREN=Cat(
+                        *(bit.replicate(2) for bit in mine), Const(0, 4 - 2 * len(mine))
+                    ),
+                    i_WREN=mine.any() & (group == g),
+                    i_CHIPSELECT=Const(1),
+                    i_STANDBY=Const(0),
+                    i_SLEEP=Const(0),
+                    i_POWEROFF=Const(1),
+                    o_DATAOUT=word,
+                )
+                words.append(word)
+            m.d.comb += self.r_data[bits].eq(Array(words)[read_group])
         return m
 
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host.cli import bench, compress, cost, generate, profile, run, train
+from host.cli import bench, compress, cost, generate, profile, run, synth, train
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -21,6 +21,7 @@ app.command("run")(run.run)
 app.command("cost")(cost.cost)
 app.command("profile")(profile.profile)
 app.command("bench")(bench.bench)
+app.command("synth")(synth.synth)
 app.command("train")(train.train)
 app.command("compress")(compress.compress)
 app.command("compile")(generate.compile_program)

@@ -71,7 +71,7 @@ def compress(
 
     from host import compress as compression
     from host import models
-    from host.cli import tables
+    from host.cli import compress_table
     from host.cli.progress import Stages
     from host.evaluation import measure
     from host.measurement import Experiment
@@ -109,6 +109,6 @@ def compress(
         sys.stdout.write(text)
     elif json_path is not None:
         write_whole(json_path, text.encode())
-    tables.compression(compressed.rows, compressed.missed, out, to_stderr=json_path == STDOUT)
+    compress_table.compression(compressed.rows, compressed.missed, out, to_stderr=json_path == STDOUT)
     if compressed.missed or compressed.rows[-1].rtl_mismatches:
         raise typer.Exit(MISSED)

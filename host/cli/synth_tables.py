@@ -1,0 +1,40 @@
+"""The tables with which `lepton synth` ends."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from host.synth.flow import Placement, Synthesis
+
+
+def synthesis(built: Synthesis) -> Iterator[Table]:
+    """Cells of a build against those of the part, and of each block."""
+    used = built.usage.record()
+    part = Table(title=f"{built.scope} on {built.device.name}")
+    part.add_column("")
+    for name in ("used", "available", "share"):
+        part.add_column(name, justify="right")
+    for name, there in built.device.available.items():
+        if there or used[name]:
+            share = f"{used[name] / there:.0%}" if there else "-"
+            part.add_row(name, f"{used[name]:,}", f"{there:,}", share)
+    yield part
+    blocks = Table()
+    blocks.add_column("block")
+    kinds = list(used)
+    for kind in kinds:
+        blocks.add_column(kind, justify="right")
+    for name, block in built.blocks.items():
+        blocks.add_row(name, *(f"{block.record()[kind]:,}" for kind in kinds))
+    yield blocks
+
+
+def speed(placed: Placement) -> str:
+    """Frequencies over the seeds and the critical path."""
+    seeds = placed.frequencies
+    return (
+        f"fmax {min(seeds):.1f} / {placed.median:.1f} / {max(seeds):.1f} MHz "
+        f"(lowest, median, highest of {len(seeds)} seeds)\n"
+        f"critical path {placed.critical_path.sentence()}\n"
+        f"bitstream {placed.bitstream}"
+    )

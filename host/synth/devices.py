@@ -1,0 +1,91 @@
+"""The FPGAs that Lepton is built for: what they have and how the tools are told which they are."""
+
+from dataclasses import dataclass
+
+from host.errors import LeptonError
+from hw.target import TARGETS, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """One part in one package and speed grade."""
+
+    name: str
+    part: str
+    """Key of `hw.target.TARGETS`."""
+    luts: int
+    """LUTs of four inputs; on iCE40 logic cells, of a LUT, a carry and a flip-flop each."""
+    brams: int
+    sprams: int
+    synthesis: str
+    """The Yosys command."""
+    place: tuple[str, ...]
+    """Options of nextpnr that name the part."""
+    megahertz: float
+    """The frequency that place and route aims at when none is asked for."""
+
+    @property
+    def target(self) -> Target:
+        """The part as gateware sees it."""
+        return TARGETS[self.part]
+
+    @property
+    def family(self) -> str:
+        """``ice40`` or ``ecp5``."""
+        return self.target.family
+
+    @property
+    def available(self) -> dict[str, int]:
+        """How many there are of each resource."""
+        return {
+            "luts": self.luts,
+            "ffs": self.luts,
+            "dsps": self.target.multipliers,
+            "brams": self.brams,
+            "sprams": self.sprams,
+        }
+
+
+DEVICES: dict[str, Device] = {
+    device.name: device
+    for device in (
+        Device(
+            name="up5k",
+            part="iCE40UP5K",
+            luts=5280,
+            brams=30,
+            sprams=4,
+            # Without -dsp: the array has the blocks, two products in each, which Yosys cannot do.
+            synthesis="synth_ice40 -device u -abc9",
+            place=("--up5k", "--package", "sg48"),
+            megahertz=48,
+        ),
+        Device(
+            name="ecp5-25k",
+            part="LFE5U-25F",
+            luts=24288,
+            brams=56,
+            sprams=0,
+            synthesis="synth_ecp5",
+            place=("--25k", "--package", "CABGA381", "--speed", "6"),
+            megahertz=150,
+        ),
+        Device(
+            name="ecp5-85k",
+            part="LFE5U-85F",
+            luts=83640,
+            brams=208,
+            sprams=0,
+            synthesis="synth_ecp5",
+            place=("--85k", "--package", "CABGA381", "--speed", "6"),
+            megahertz=150,
+        ),
+    )
+}
+
+
+def device(name: str) -> Device:
+    """The device of that name; an unknown one is refused with those there are."""
+    if name not in DEVICES:
+        raise LeptonError(f"no device is named {name!r}; there are {', '.join(DEVICES)}")
+    return DEVICES[name]

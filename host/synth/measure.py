@@ -1,0 +1,22 @@
+"""Cycles of a shipped model on a configuration."""
+
+from host.errors import LeptonError
+from hw.config import Config
+
+
+def cycles_of(model: str, cfg: Config, batch: int) -> tuple[float | None, int, str]:
+    """Cycles per image as the cost model has them, multiply-accumulates per image, and, instead of
+    cycles, why the model does not run on the configuration."""
+    from host import data, models
+    from host.compiler import compile
+    from host.cost import predict
+    from host.quantization import quantize
+
+    module = models.load(model)
+    width = cfg.multiplier_width
+    graph = quantize(module, data.calibration(model), multiplier_width=width, name=model)
+    try:
+        program = compile(graph, cfg, batch=batch)
+    except LeptonError as error:
+        return None, 0, str(error)
+    return predict(program).cycles_per_image, program.macs, ""

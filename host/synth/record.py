@@ -1,0 +1,40 @@
+"""What `lepton synth --json` and benchmarks/synthesis.json hold."""
+
+from host.synth.flow import Placement, Synthesis
+
+
+def record(
+    synthesis: Synthesis, placement: Placement | None, cycles: float | None, macs: int
+) -> dict:
+    """Figures of a build. Throughput is at the median frequency; without cycles there is none."""
+    used = synthesis.usage
+    values: dict = {
+        "device": synthesis.device.name,
+        "scope": str(synthesis.scope),
+        "config": dict(synthesis.config.items()),
+        **used.record(),
+        "available": synthesis.device.available,
+        "fits": not synthesis.misfits(),
+        "blocks": {name: block.record() for name, block in synthesis.blocks.items()},
+        "fmax_mhz": None,
+        "critical_path": None,
+        "cycles_per_image": cycles,
+        "images_per_s": None,
+        "mmacs_per_s": None,
+        "bitstream": None,
+    }
+    if placement is None:
+        return values
+    seeds = placement.frequencies
+    values["fmax_mhz"] = {
+        "min": min(seeds),
+        "median": placement.median,
+        "max": max(seeds),
+        "seeds": len(seeds),
+    }
+    values["critical_path"] = placement.critical_path.record()
+    values["bitstream"] = str(placement.bitstream)
+    if cycles is not None:
+        values["images_per_s"] = round(placement.median * 1e6 / cycles, 1)
+        values["mmacs_per_s"] = round(placement.median * macs / cycles, 1)
+    return values

@@ -1,0 +1,175 @@
+"""The multipliers of a row of processing elements, made of what the part has."""
+
+from itertools import pairwise
+
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from . import layouts
+from .config import Config
+from .target import PRODUCTS_PER_BLOCK, target
+
+
+def blocks_of_row(cfg: Config, platform: object) -> int:
+    """Multiplier blocks that a whole row takes; 0 where the part has none."""
+    part = target(platform)
+    return -(-cfg.cols // PRODUCTS_PER_BLOCK[part.family]) if part is not None else 0
+
+
+class RowMultipliers(wiring.Component):
+    """Multiplies one activation, moving right, by the weights in use.
+
+    There are three forms, equal in every value and cycle: what synthesis makes of ``a * w``, and
+    the blocks of the parts in `target`. On a part whose blocks have run out a row is made of LUTs.
+
+    Parameters
+    ----------
+    blocks
+        Whether the row may take multiplier blocks, on a part that has them.
+
+    Attributes
+    ----------
+    a : In
+        Activation entering column 0; column ``c`` has it ``c`` cycles later.
+    swap : In
+        Bit ``c``: from this activation on, column ``c`` multiplies by ``w[c]``.
+    w : In
+        Weights to be taken over.
+    products : Out
+        One for each column, `latency` cycles behind the activation.
+    """
+
+    a: Signal
+    swap: Signal
+    w: data.View
+    products: data.View
+
+    def __init__(self, cfg: Config, *, blocks: bool = True) -> None:
+        self.cfg = cfg
+        self.blocks = blocks
+        super().__init__({
+            "a":        In(layouts.INT8),
+            "swap":     In(cfg.cols),
+            "w":        In(layouts.weights(cfg)),
+            "products": Out(layouts.products(cfg)),
+        })  # fmt: skip
+
+    @staticmethod
+    def latency(cfg: Config) -> int:
+        """Cycles from an activation to its product in column 0."""
+        return 1 + cfg.product_registers
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.cfg
+        part = target(platform)
+        form = part.family if part is not None and self.blocks else "generic"
+
+        # Only bits that decide something have a reset.
+        a = Signal(layouts.weights(cfg), reset_less=True)
+        m.d.sync += a.eq(Cat(self.a, a.as_value()))
+        stages = [
+            Signal(layouts.products(cfg), name=f"product_{i}", reset_less=True)
+            for i in range(cfg.product_registers)
+        ]
+        if form == "ecp5":
+            # Its own registers hold activation, weight and product; `a` only moves on.
+            entering = [self.a, *(a[c] for c in range(cfg.cols - 1))]
+            for c in range(cfg.cols):
+                m.submodules[f"block_{c}"] = _mult18x18d(
+                    entering[c], self.w[c], self.swap[c], stages[0][c]
+                )
+        else:
+            w = Signal(layouts.weights(cfg), reset_less=True)
+            for c in range(cfg.cols):
+                with m.If(self.swap[c]):
+                    m.d.sync += w[c].eq(self.w[c])
+            if form == "ice40":
+                for c in range(0, cfg.cols, 2):
+                    pair = range(c, min(c + 2, cfg.cols))
+                    m.submodules[f"block_{c}"] = _sb_mac16(
+                        Cat(a[i] for i in pair),
+                        Cat(w[i] for i in pair),
+                        Cat(stages[0][i] for i in pair),
+                    )
+            else:
+                multiply = product_of_luts if part is not None else lambda x, y: x * y
+                for c in range(cfg.cols):
+                    m.d.sync += stages[0][c].eq(multiply(a[c], w[c]))
+        for before, after in pairwise(stages):
+            m.d.sync += after.eq(before)
+        m.d.comb += self.products.eq(stages[-1])
+        return m
+
+
+def product_of_luts(a: Value, w: Value) -> Value:
+    """``a * w`` as a sum of partial products, of which synthesis makes no multiplier block."""
+    parts = [(a & bit.replicate(8)).as_signed() << i for i, bit in enumerate(w)]
+    return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + (
+        (parts[4] + parts[5]) + (parts[6] - parts[7])
+    )
+
+
+def _mult18x18d(a: Value, w: Value, take: Value, product: Value) -> Instance:
+    """An ECP5 block; the weight is its second input register.
+
+    The cascades (C, SRI) must stay open: tied to zero, they cannot be routed.
+    """
+    inputs = {}
+    for name, value in (("A", a), ("B", w)):
+        wide = Cat(value, value[-1].replicate(18 - len(value)))
+        inputs |= {f"i_{name}{i}": wide[i] for i in range(18)}
+    outputs = {f"o_P{i}": product[i] for i in range(len(product))}
+    controls = {f"i_{name}": Const(0) for name in ("SOURCEA", "SOURCEB", "RST0")}
+    return Instance(
+        "MULT18X18D",
+        p_REG_INPUTA_CLK="CLK0",
+        p_REG_INPUTA_CE="CE0",
+        p_REG_INPUTA_RST="RST0",
+        p_REG_INPUTB_CLK="CLK0",
+        p_REG_INPUTB_CE="CE1",
+        p_REG_INPUTB_RST="RST0",
+        p_REG_OUTPUT_CLK="CLK0",
+        p_REG_OUTPUT_CE="CE0",
+        p_REG_OUTPUT_RST="RST0",
+        p_GSR="DISABLED",
+        i_CLK0=ClockSignal(),
+        i_CE0=Const(1),
+        i_CE1=take,
+        i_SIGNEDA=Const(1),
+        i_SIGNEDB=Const(1),
+        **controls,
+        **inputs,
+        **outputs,
+    )
+
+
+def _sb_mac16(a: Value, w: Value, products: Value) -> Instance:
+    """An iCE40 block in its mode of two products of 8 bits, both from its registers."""
+    odd = 16 - len(a)
+    return Instance(
+        "SB_MAC16",
+        p_MODE_8x8=1,
+        p_A_SIGNED=1,
+        p_B_SIGNED=1,
+        p_TOP_8x8_MULT_REG=1,
+        p_BOT_8x8_MULT_REG=1,
+        p_TOPOUTPUT_SELECT=2,
+        p_BOTOUTPUT_SELECT=2,
+        i_CLK=ClockSignal(),
+        i_CE=Const(1),
+        i_A=Cat(a, Const(0, odd)),
+        i_B=Cat(w, Const(0, odd)),
+        i_C=Const(0, 16),
+        i_D=Const(0, 16),
+        **{f"i_{name}": Const(0) for name in MAC16_ZEROS},
+        o_O=Cat(products, Signal(32 - len(products))),
+    )
+
+
+MAC16_ZEROS = (
+    "AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP",
+    "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN",
+)  # fmt: skip
+"""Controls of the block that this mode does not use."""
