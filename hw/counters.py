@@ -1,13 +1,12 @@
 """Counts cycles and why they were lost, and records when layers began."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
-from .delay import delayed
 
 
 class Counters(wiring.Component):
@@ -52,13 +51,10 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # The events come late in their cycle, so they are counted in the next one.
-        events = Signal.like(self.events)
-        m.d.sync += events.eq(self.events & self.running.replicate(len(events)))
-        for i in range(1, len(isa.COUNTERS)):
-            m.d.sync += self.values[i].eq(self.values[i] + events[i - 1])
         with m.If(self.running):
             m.d.sync += self.values[0].eq(self.values[0] + 1)
+            for i in range(1, len(isa.COUNTERS)):
+                m.d.sync += self.values[i].eq(self.values[i] + self.events[i - 1])
         with m.If(self.clear):
             m.d.sync += self.values.eq(0)
         if self.cfg.trace_depth:
@@ -71,22 +67,14 @@ class Counters(wiring.Component):
         )
         write, read = trace.write_port(), trace.read_port()
         index = Signal(range(self.cfg.trace_depth + 1))
-        start, first, cycles = Signal(), Signal(), Signal(32)
-        m.d.sync += [
-            start.eq(self.layer_start),
-            first.eq(self.layer_first),
-            cycles.eq(self.values[0]),
-        ]
-        here = Mux(first, 0, index)
-        with m.If(start & (here != self.cfg.trace_depth)):
+        here = Mux(self.layer_first, 0, index)
+        with m.If(self.layer_start & (here != self.cfg.trace_depth)):
             m.d.comb += write.en.eq(1)
             m.d.sync += index.eq(here + 1)
         m.d.comb += [
             write.addr.eq(here),
-            write.data.as_value().eq(Cat(cycles, self.values.as_value()[32:])),
+            write.data.eq(self.values),
             read.addr.eq(self.bus.row),
         ]
-        # Read, put into a register, chosen from.
-        row = Signal.like(read.data)
-        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
-        m.d.sync += [row.eq(read.data), self.bus.r_data.eq(row[word])]
+        word = Signal.like(self.bus.word)
+        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(read.data[word])]

@@ -105,7 +105,7 @@ class Decoder(wiring.Component):
                     with m.If(header.opcode == Packet.RUN.value):
                         m.next = "CHECK_RUN"
                     with m.Else():
-                        m.next = "MEASURE_ROWS"
+                        m.next = "CHECK_ROWS"
                 with m.Else():
                     m.d.comb += self.i.ready.eq(1)
                     with m.If(self.i.valid):
@@ -174,7 +174,7 @@ class Decoder(wiring.Component):
         """Wires the buses, and returns what is known of the memory that the header names."""
         memory = Signal(
             data.StructLayout(
-                {"total": 22, "depth": 21, "words_last": 16, "r_data": 32, "word": 16, "write": 1}
+                {"total": 32, "depth": 32, "words_last": 16, "r_data": 32, "word": 16, "write": 1}
             )
         )
         for space, bus in zip(Space, self.buses, strict=True):
@@ -199,9 +199,7 @@ class Decoder(wiring.Component):
         memory: data.View,
     ) -> None:  # fmt: skip
         """``WRITE`` and ``READ``: `left` counts the words to come, or to send."""
-        row, count = payload[0], payload[1]
-        # Registers between the arithmetic and the decisions, which are slow together.
-        total, stop, strange = Signal.like(memory.total), Signal(25), Signal()
+        row, count, total = payload[0], payload[1], memory.total
         wait = Signal(range(layouts.HostBus.READ_LATENCY + 1))
 
         word = Signal(16)
@@ -211,16 +209,9 @@ class Decoder(wiring.Component):
             with m.If(word == memory.words_last):
                 m.d.sync += [word.eq(0), row.eq(row + 1)]
 
-        with m.State("MEASURE_ROWS"):
-            m.d.sync += [
-                total.eq(memory.total),
-                stop.eq(row[:24] + count[:16]),
-                strange.eq(count[16:].any() | row[24:].any()),
-            ]
-            m.next = "CHECK_ROWS"
         with m.State("CHECK_ROWS"):
             m.d.sync += [word.eq(0), wait.eq(0)]
-            with m.If(strange | (stop > memory.depth)):
+            with m.If(count[16:].any() | row[24:].any() | (row[:24] + count[:16] > memory.depth)):
                 self._refuse(m, cause, Cause.RANGE)
             with m.Elif(header.opcode == Packet.WRITE.value):
                 m.next = "WRITE"

@@ -117,8 +117,7 @@ class Feeder(wiring.Component):
             n: Signal(layer[f"{n}_last"].shape(), name=f"{n}_left", reset_less=True)
             for n in isa.LEVELS
         }
-        # The decision is the longest way of the core: what it needs is compared a cycle before.
-        last = {n: Signal(name=f"{n}_at_last", reset_less=True) for n in isa.LEVELS}
+        last = {n: count == 0 for n, count in counts.items()}
         advancing = _first_false(m, last)
         pass_last = _all(last[n] for n in isa.LEVELS[:INNER])
         tile_last = pass_last & last["tile"]
@@ -137,20 +136,18 @@ class Feeder(wiring.Component):
             self.input_release.eq(fire & ends & layer.release_input),
         ]
 
-        full, some_earlier, idle = self._pending(m, taken)
-        may_read = Signal()
-        slack = Signal(signed(18), reset_less=True)
-        """How many more results of earlier layers may be missing: `allow` less those that are."""
-        timer, timing = Signal(layer.pass_min.shape()), Signal()
-        emits = Signal(reset_less=True)
-        m.d.comb += may_read.eq(~some_earlier | ~slack[-1])
+        pending, earlier = self._pending(m, taken)
+        allow = Signal(signed(16), reset_less=True)
+        timer = Signal(layer.pass_min.shape())
+        may_read = (earlier == 0) | (allow >= earlier)
         # In the order of isa.COUNTERS; the first that holds is the one that is counted.
         causes = Cat(
             pass_first & ~self.weights_ready & active,
             layer_first & layer.wait_input & ~self.input_ready & active,
-            ((pass_first & timing) | ~may_read) & active,
-            has_result & full & active,
-            (layer_first & (layer.wait_emit | emits) & self.emit_busy & active) | self.emit_read,
+            ((pass_first & (timer != 0)) | ~may_read) & active,
+            has_result & (pending == cfg.result_depth) & active,
+            (layer_first & (layer.wait_emit | (layer.emit_words != 0)) & self.emit_busy & active)
+            | self.emit_read,
             ~active,
         )
         m.d.comb += [
@@ -158,25 +155,28 @@ class Feeder(wiring.Component):
             self.stalls.eq(causes & -causes),
             # One word in two cycles at the most, and none where a slice would go first: never both.
             self.emit_taken.eq(self.emit_read),
-            self.idle.eq(~active & idle),
+            self.idle.eq(~active & (pending == 0)),
         ]
 
         # A vector that is late within its pass makes the next pass as late: an accumulator must be
         # written before it is read, whoever had to wait in between.
-        with m.If(timing & (fire | pass_first)):
-            m.d.sync += [timer.eq(timer - 1), timing.eq(timer != 1)]
+        with m.If((timer != 0) & (fire | pass_first)):
+            m.d.sync += timer.eq(timer - 1)
         with m.If(fire):
             m.d.sync += [
                 layer_first.eq(0),
                 pass_first.eq(pass_last),
             ]
             with m.If(pass_first):
-                m.d.sync += [timer.eq(layer.pass_min), timing.eq(layer.pass_min != 0)]
-            self._advance(m, layer, counts, last, advancing)
+                m.d.sync += timer.eq(layer.pass_min)
+            self._advance(m, layer, counts, advancing)
             with m.If(advancing["slice"] | advancing["kernel_y"]):
                 m.d.sync += sum_first.eq(0)
             with m.If(advancing["block"]):
                 m.d.sync += sum_first.eq(1)
+            for n in isa.ALLOW_LEVELS:
+                with m.If(advancing[n]):
+                    m.d.sync += allow.eq(allow + layer[f"allow_{n}"].as_signed())
             with m.If(ends):
                 m.d.sync += active.eq(0)
         with m.If(taken):
@@ -186,12 +186,10 @@ class Feeder(wiring.Component):
                 layer_first.eq(1),
                 pass_first.eq(1),
                 sum_first.eq(1),
-                emits.eq(self.layer.emit_words != 0),
-                *(flag.eq(self.layer[f"{n}_last"] == 0) for n, flag in last.items()),
+                allow.eq(self.layer.allow),
                 *(count.eq(self.layer[f"{n}_last"]) for n, count in counts.items()),
             ]
 
-        self._slack(m, layer, taken, fire, advancing, slack, some_earlier)
         self._target(m, layer, taken, fire & has_result, last)
         self._table(m, layer, taken, fire & sum_last & pass_last, last)
         self._emit(m, layer, fire & ends)

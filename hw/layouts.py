@@ -134,7 +134,7 @@ class HostBus(wiring.Signature):
     later.
     """
 
-    READ_LATENCY = 3
+    READ_LATENCY = 2
 
     def __init__(self, rows: int, words: int) -> None:
         super().__init__(

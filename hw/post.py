@@ -50,20 +50,18 @@ class Table(wiring.Component):
                 shape=data.ArrayLayout(32, isa.TABLE_WORDS), depth=cfg.table_depth, init=[]
             )
             read, write = bank.read_port(), bank.write_port(granularity=1)
-            address = Signal.like(self.address, name=f"address_{q}")
-            m.d.sync += address.eq(Mux(self.running, self.address, self.bus.row))
             m.d.comb += [
-                read.addr.eq(address),
+                read.addr.eq(Mux(self.running, self.address, self.bus.row)),
                 write.addr.eq(self.bus.row),
                 write.data.as_value().eq(self.bus.w_data.replicate(isa.TABLE_WORDS)),
             ]
             for i in range(isa.TABLE_WORDS):
                 chosen = self.bus.word == q * isa.TABLE_WORDS + i
                 m.d.comb += write.en[i].eq(self.bus.write & chosen)
-                words.append(self.entries[q].as_value().word_select(i, 32))
+                words.append(read.data[i])
             m.d.sync += self.entries[q].as_value().eq(read.data.as_value())
-        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY)
-        m.d.comb += self.bus.r_data.eq(Array(words)[word])
+        word = Signal.like(self.bus.word)
+        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(Array(words)[word])]
         return m
 
 
@@ -118,12 +116,8 @@ class PostProcessing(wiring.Component):
         m.submodules.orders = orders = fifo.SyncFIFOBuffered(
             width=layout.size, depth=cfg.result_depth
         )
+        order = data.View(layout, orders.r_data)
         m.d.comb += [orders.w_en.eq(self.push), orders.w_data.eq(self.result)]
-        # A register behind the block RAM. An order is there long before its result: it is pushed
-        # when the vector is sent.
-        order, held = Signal(layout), Signal()
-        refill = Signal()
-        m.d.comb += orders.r_en.eq(refill)
 
         waiting = Signal(range(cfg.result_depth + 1))
         reading = waiting != 0
@@ -134,9 +128,7 @@ class PostProcessing(wiring.Component):
         ]
         with m.If(reading):
             m.d.sync += self.beat.eq(Mux(last, 0, self.beat + 1))
-        m.d.comb += [refill.eq(last | ~held), self.table.eq(order.table + self.beat)]
-        with m.If(refill):
-            m.d.sync += [order.eq(orders.r_data), held.eq(orders.r_rdy)]
+        m.d.comb += [orders.r_en.eq(last), self.table.eq(order.table + self.beat)]
 
         target = Signal(cfg.address_width)
         here = Mux(self.beat == 0, order.target, target)

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
-from .delay import delayed
 
 
 class Results(wiring.Component):
@@ -30,7 +29,7 @@ class Results(wiring.Component):
         Accumulators, `LATENCY` cycles later.
     """
 
-    LATENCY = 3
+    LATENCY = 2
 
     push: Signal
     i: data.View
@@ -67,14 +66,13 @@ class Results(wiring.Component):
                 write.en.eq(self.push[c]),
             ]
             m.d.sync += next_index.eq(next_index + self.push[c])
-            column = Signal(signed(cfg.acc_width), name=f"column_{c}", reset_less=True)
-            m.d.sync += column.eq(read.data)
-            columns.append(column)
+            columns.append(read.data)
 
         # A reader takes `beats` cycles for the columns; the last beat must find the last column.
         m.d.comb += self.pushed.eq(self.push[cfg.cols - cfg.beats])
 
-        beat = delayed(m, "beat", self.beat, self.LATENCY - 1)
+        beat = Signal.like(self.beat)
+        m.d.sync += beat.eq(self.beat)
         for q in range(cfg.requantizers):
             mine = columns[q :: cfg.requantizers]
             m.d.sync += self.o[q].eq(mine[0] if len(mine) == 1 else Array(mine)[beat])

@@ -65,10 +65,8 @@ class Sequencer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=layouts.WORD, depth=cfg.program_depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         pc = Signal(range(cfg.program_depth))
-        row = Signal.like(self.bus.row)
-        m.d.sync += row.eq(self.bus.row)
         m.d.comb += [
-            read.addr.eq(Mux(self.running, pc, row)),
+            read.addr.eq(Mux(self.running, pc, self.bus.row)),
             write.addr.eq(self.bus.row),
             write.data.eq(self.bus.w_data),
             write.en.eq(self.bus.write),

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
-from .delay import delayed
 from .target import target
 
 
@@ -68,9 +67,9 @@ class WeightMemory(wiring.Component):
                     bank.enable[mine].eq(selected.replicate(count)),
                     bank.w_data[8 * mine.start : 8 * mine.stop].eq(self.bus.w_data),
                 ]
-                words.append(self.w[p].as_value()[8 * mine.start : 8 * mine.stop])
-        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
-        m.d.sync += self.bus.r_data.eq(Array(words)[word])
+                words.append(bank.r_data[8 * mine.start : 8 * mine.stop])
+        word = Signal.like(self.bus.word)
+        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(Array(words)[word])]
         return m
 
 
