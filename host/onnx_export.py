@@ -190,7 +190,9 @@ def _linear(graph: _Graph, layer: Linear, x: str, before: Quantization) -> str:
     ]  # fmt: skip
     output, bounded = _names(layer, layer.requant)
     graph.add("QLinearMatMul", inputs, output)
-    return _clip(graph, output, layer.requant.lo, layer.requant.hi, layer.name) if bounded else output
+    return (
+        _clip(graph, output, layer.requant.lo, layer.requant.hi, layer.name) if bounded else output
+    )
 
 
 def _summed(graph: _Graph, layer: Conv2d, window: Window, x: str, before: Quantization) -> str:

@@ -109,6 +109,8 @@ def compress(
         sys.stdout.write(text)
     elif json_path is not None:
         write_whole(json_path, text.encode())
-    compress_table.compression(compressed.rows, compressed.missed, out, to_stderr=json_path == STDOUT)
+    compress_table.compression(
+        compressed.rows, compressed.missed, out, to_stderr=json_path == STDOUT
+    )
     if compressed.missed or compressed.rows[-1].rtl_mismatches:
         raise typer.Exit(MISSED)

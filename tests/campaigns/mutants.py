@@ -28,7 +28,7 @@ from host.integer_reference import reference
 from host.program import Program
 from host.quantization import quantize
 from hw import isa
-from hw.isa import Packet, Space
+from hw.isa import Packet
 from sim import build, toolchain
 from sim.device import Device, Stall, Stalls
 from tests.campaigns import records
@@ -96,7 +96,9 @@ def mutated(count: int, seed: int) -> tuple[str, list[Mutant]]:
     with tempfile.TemporaryDirectory(prefix="lepton-mutants-") as name:
         folder = Path(name)
         (folder / "lepton.v").write_text(text)
-        yosys(folder, f"{FLATTEN} mutate -list {count} -seed {seed} -o list.txt; write_rtlil flat.il")
+        yosys(
+            folder, f"{FLATTEN} mutate -list {count} -seed {seed} -o list.txt; write_rtlil flat.il"
+        )
         lines = (folder / "list.txt").read_text().splitlines()
         mutants = [Mutant(i, line.removeprefix("mutate ")) for i, line in enumerate(lines, 1)]
         script = ["read_rtlil flat.il"]

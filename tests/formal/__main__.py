@@ -25,7 +25,10 @@ def main() -> int:
             failed += 1
             row["seconds"] = None
             print(error, file=sys.stderr)
-        print(f"{'proven' if row['seconds'] else 'FAILED'}  {row['seconds']} s  {task.name}", flush=True)
+        print(
+            f"{'proven' if row['seconds'] else 'FAILED'}  {row['seconds']} s  {task.name}",
+            flush=True,
+        )
         rows.append(row)
     if not wanted.names:
         records.write("formal", "make formal", {"tasks": rows})

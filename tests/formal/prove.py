@@ -53,7 +53,9 @@ class ProofError(AssertionError):
 
 def tool(name: str) -> str:
     """The path of a program of this Python's environment, or of PATH."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    found = shutil.which(
+        name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
     if found is None:
         raise ProofError(f"{name} is not installed; make setup brings it")
     return found
@@ -121,5 +123,13 @@ def run(
 
 
 def _tells(line: str) -> bool:
-    words = ("ERROR", "Assert failed", "FAIL", "failed assertion", "Unreached", "UNKNOWN", "Traceback")
+    words = (
+        "ERROR",
+        "Assert failed",
+        "FAIL",
+        "failed assertion",
+        "Unreached",
+        "UNKNOWN",
+        "Traceback",
+    )
     return any(word in line for word in words)

@@ -5,7 +5,6 @@ from typing import Any
 
 from amaranth import Cat, Value
 
-from hw import isa
 from hw.config import Config
 from hw.decoder import Decoder
 from hw.inputs import Inputs

@@ -29,7 +29,11 @@ class Impatient(wiring.Component):
         i: Any = self.i  # type: ignore[attr-defined]
         o: Any = self.o  # type: ignore[attr-defined]
         waited = Signal(2)
-        m.d.comb += [o.payload.eq(i.payload), o.valid.eq(i.valid & (waited != 3)), i.ready.eq(o.ready)]
+        m.d.comb += [
+            o.payload.eq(i.payload),
+            o.valid.eq(i.valid & (waited != 3)),
+            i.ready.eq(o.ready),
+        ]
         m.d.sync += waited.eq(waited + (o.valid & ~o.ready))
         return m
 
