@@ -6,7 +6,7 @@ import numpy as np
 
 from host.compiler import encode
 from host.compiler.dependencies import History
-from host.compiler.folding import fitted
+from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling
 from host.compiler.memory import Plan, Tensor, plan
 from host.compiler.steps import Step, lower, permute_flattened
@@ -37,20 +37,17 @@ def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = Fal
             steps[i] = permute_flattened(step, before.output_shape)
     _check_multipliers(steps, config)
     where = plan(steps, config, images, keep=layers)
-    try:
-        return _assemble(graph, config, images, layers, steps, where, folding=True)
-    except LeptonError:
-        # Folded weights and tables are larger; what does not fit then may fit without.
-        return _assemble(graph, config, images, layers, steps, where, folding=False)
-
-
-def _assemble(
-    graph: QGraph, config: Config, images: int, layers: bool, steps: list[Step], where: Plan, *,
-    folding: bool,
-) -> Program:  # fmt: skip
-    found = [fitted(step, config, images, folding=folding) for step in steps]
-    as_run, tilings = [step for step, _ in found], [tiling for _, tiling in found]
-    return _Assembly(graph, config, images, layers, as_run, tilings, where).program()
+    refused: LeptonError | None = None
+    for found in choices(
+        len(steps), lambda i, folding: fitted(steps[i], config, images, folding=folding)
+    ):
+        as_run, tilings = [step for step, _ in found], [tiling for _, tiling in found]
+        try:
+            return _Assembly(graph, config, images, layers, as_run, tilings, where).program()
+        except LeptonError as error:
+            refused = error
+    assert refused is not None
+    raise refused
 
 
 def _check_multipliers(steps: list[Step], config: Config) -> None:

@@ -6,6 +6,7 @@ weights twice, the second time shifted. In memory nothing changes, because chann
 positions lie behind each other anyway, so the hardware knows nothing of it.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,23 @@ def fitted(step: Step, cfg: Config, images: int, *, folding: bool) -> tuple[Step
             if tiling.cycles < best[1].cycles:
                 best = folded, tiling
     return best
+
+
+def choices(
+    count: int, fit: Callable[[int, bool], tuple[Step, Tiling]]
+) -> Iterator[list[tuple[Step, Tiling]]]:
+    """All `count` steps as they would run, best first, for memories that may not hold the best.
+
+    Folded weights and tables are larger. So one folded step after the other is unfolded, the one
+    that loses the fewest cycles by it first. `fit` is `fitted` of a step by its number, folding
+    allowed or not.
+    """
+    found = [fit(i, True) for i in range(count)]
+    yield list(found)
+    plain = {i: fit(i, False) for i in range(count) if found[i][0].unfolded}
+    for i in sorted(plain, key=lambda i: plain[i][1].cycles - found[i][1].cycles):
+        found[i] = plain[i]
+        yield list(found)
 
 
 def _least(step: Step, cfg: Config, count: int) -> int:

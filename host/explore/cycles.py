@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from host.compiler import _Assembly, _check_multipliers, encode
-from host.compiler.folding import fitted
+from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling
 from host.compiler.memory import plan
 from host.compiler.steps import Step, lower, permute_flattened
@@ -26,7 +26,8 @@ from hw import isa
 from hw.config import LIMITS, Config
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
-from sim import build, toolchain
+from sim import toolchain
+from sim.cache import cached, digest
 
 SOURCE = Path(__file__).with_name("cycles.cpp")
 FIELDS = (
@@ -131,10 +132,9 @@ class Evaluator:
         where = plan(steps, cfg, images)
         most = replace(cfg, **{name: LIMITS[name][1] for name in DEPTHS}) if deep else cfg
         reason: LeptonError | None = None
-        for folding in (True, False):
-            found = [
-                self._fit(i, step, cfg, images, folding=folding) for i, step in enumerate(steps)
-            ]
+        for found in choices(
+            len(steps), lambda i, folding: self._fit(i, steps[i], cfg, images, folding=folding)
+        ):
             sketch = _Sketch(
                 self.graph, most, images, False, [s for s, _ in found], [t for _, t in found], where
             )
@@ -231,7 +231,7 @@ def _library() -> Any:
         if done.returncode:
             raise LeptonError(f"the compiler failed: {done.stderr.strip().splitlines()[-1]}")
 
-    folder = build._cached("cycles", build._hash(text, *flags), make)
+    folder = cached("cycles", digest(text, *flags), make)
     library = ctypes.CDLL(str(folder / "cycles.so"))
     library.lepton_stamps.restype = ctypes.c_int64
     pointer = ctypes.POINTER(ctypes.c_int64)

@@ -8,6 +8,7 @@ from host.compiler import compile
 from host.compiler.folding import fitted, fold
 from host.compiler.steps import lower
 from host.cost import predict
+from host.errors import LeptonError
 from host.quantization import quantize
 from hw.config import Config
 from tests.host.networks import random_network
@@ -98,3 +99,31 @@ def test_what_fits_only_without_folding_is_not_folded():
     small = WIDE.with_fields({"table_depth": 3})
     assert len(folded.table) > small.table_depth
     assert len(compile(graph, small).table) <= small.table_depth
+
+
+def test_one_layer_that_does_not_fit_folded_leaves_the_others_folded():
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 4, 3), nn.ReLU()
+    ).eval()
+    images = torch.randn(8, 1, 32, 32)
+    graph = quantize(module, images)
+
+    def cycles(cfg):
+        return predict(compile(graph, cfg)).total["fed"]
+
+    best, needed = cycles(WIDE), len(compile(graph, WIDE).table)
+    with_one = cycles(WIDE.with_fields({"table_depth": needed - 1}))
+    with_none = cycles(WIDE.with_fields({"table_depth": _fewest_rows(graph)}))
+    assert best < with_one < with_none
+
+
+def _fewest_rows(graph):
+    """The smallest table that is not refused: the one without any folding."""
+    for depth in range(2, 100):
+        try:
+            compile(graph, WIDE.with_fields({"table_depth": depth}))
+        except LeptonError:
+            continue
+        return depth
+    raise AssertionError("nothing fits")
