@@ -243,6 +243,11 @@ def _benchmarks() -> str:
     return table(benchmarks.HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
 
 
+def _throughput() -> str:
+    rows = benchmarks.throughput_rows(benchmarks.results())
+    return table(benchmarks.THROUGHPUT_HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
+
+
 def _models() -> str:
     rows = []
     for path in sorted((ROOT / "host" / "weights").glob("*.json")):
@@ -315,6 +320,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "latencies": _latencies,
     "measurements": _measurements,
     "benchmarks": _benchmarks,
+    "throughput": _throughput,
     "layer-cycles": _layer_cycles,
     "models": _models,
     "commands": _commands,

@@ -69,7 +69,7 @@ class Farm:
         futures: dict[Any, int] = {
             self._client.submit(function, item, pure=False): i for i, item in enumerate(items)
         }
-        for future in as_completed(list(futures)):
+        for future in as_completed(list(futures), loop=self._client.loop):
             try:
                 result = future.result()
             except KilledWorker as error:
