@@ -156,3 +156,9 @@ def critical_path(report: dict) -> CriticalPath:
 def frequency(report: dict) -> float:
     """MHz, out of nextpnr's report."""
     return min(clock["achieved"] for clock in report["fmax"].values())
+
+
+def sites(cells: dict[str, dict]) -> dict[str, str]:
+    """The site of each cell, out of the netlist that nextpnr wrote."""
+    found = {name: cell.get("attributes", {}).get("NEXTPNR_BEL") for name, cell in cells.items()}
+    return {name: str(site) for name, site in found.items() if site}
