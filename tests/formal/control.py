@@ -41,7 +41,7 @@ def nothing_lost(check: Checks, dut: PacketBuffer) -> None:
     length, head = check.register(16, "length"), check.register(32, "head")
     closed = accepted & last
     now_length = Mux(index == 0, word[:16], length)
-    good = closed & (now_length == index) & (now_length <= ShortPackets.packet_words)
+    good = closed & ~dut.i.p.cut & (now_length == index) & (now_length <= ShortPackets.packet_words)
     with m.If(accepted):
         m.d.sync += index.eq(Mux(last, 0, index + 1))
         check.assume(index < 12)
