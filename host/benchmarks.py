@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from host import product
+from host import product, throughput
 from host.evaluation import measure
 from host.measurement import Experiment, Watcher
 from host.product import Product
+from host.throughput import Throughput
 from hw.config import Config, named
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +60,18 @@ class ProductCase(Core):
         return f"{self.product.name}, {describe(dict(self.built.items()))}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ThroughputCase(Core):
+    """How long the simulator takes, of which the bytes are the same everywhere and the time is not."""
+
+    throughput: Throughput
+    goal_s: float
+
+    @property
+    def name(self) -> str:
+        return f"simulating {self.throughput.name}, {describe(dict(self.built.items()))}"
+
+
 PORTS = {"weight_ports": 4}
 SQUARE = {"rows": 8, "cols": 8}
 
@@ -89,6 +102,17 @@ PRODUCTS = tuple(
 )
 
 
+THROUGHPUTS = tuple(
+    ThroughputCase(
+        throughput=Throughput(model=model, images=10_000, batch=16, processes=2), goal_s=90
+    )
+    for model in ("lenet5-mnist", "lenet-cifar10")
+)
+
+ALL = (*CASES, *PRODUCTS, *THROUGHPUTS)
+"""In the order of the file."""
+
+
 def describe(fields: dict[str, int]) -> str:
     """The array, and what else its cycles depend on where that is not one."""
     text = f"{fields['rows']} x {fields['cols']}"
@@ -100,11 +124,13 @@ def describe(fields: dict[str, int]) -> str:
     return text
 
 
-def measured(case: Case | ProductCase, watch: Watcher) -> dict[str, Any]:
+def measured(case: Case | ProductCase | ThroughputCase, watch: Watcher) -> dict[str, Any]:
     """Measures a case; plain values for JSON."""
     if isinstance(case, ProductCase):
         watch.begin("Building the core and multiplying")
         return product.measure(case.product, case.built)
+    if isinstance(case, ThroughputCase):
+        return throughput.measure(case.throughput, case.built, watch)
     experiment = Experiment(
         model=case.model, config=case.built, config_name=case.config, batch=case.batch
     )
@@ -151,6 +177,28 @@ def rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
 
 HEAD = (
     "what", "array", "batch", "cycles per image", "goal", "utilization", "latency", "peers",
+)  # fmt: skip
+
+
+def throughput_rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The table of how long simulating took, `THROUGHPUT_HEAD` above it."""
+    table = []
+    for case in THROUGHPUTS:
+        r = found.get(case.name)
+        if r is None:
+            continue
+        each = r["simulated_cycles"] / r["wall_s"] / r["processes"]
+        table.append(
+            (
+                case.throughput.model, describe(r["fields"]), f"{r['images']:,}",
+                str(r["processes"]), f"{r['wall_s']:.0f} s", f"<= {case.goal_s:g} s", f"{each:,.0f}",
+            )
+        )  # fmt: skip
+    return table
+
+
+THROUGHPUT_HEAD = (
+    "model", "array", "images", "processes", "time", "goal", "cycles per second and process",
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def bench(
 
     path = benchmarks.RESULTS if out is None else out
     options.check_writable(path, "--out")
-    cases = {case.name: case for case in (*benchmarks.CASES, *benchmarks.PRODUCTS)}
+    cases = {case.name: case for case in benchmarks.ALL}
     chosen = [name for name in cases if only is None or only in name]
     if not chosen:
         raise LeptonError(f"--only {only!r}: no case has that in its name: {'; '.join(cases)}")
@@ -62,10 +62,17 @@ def bench(
     console.print("Peers, in cycles per image:" if peers else "")
     for what, peer in peers.items():
         console.print(f"  {what}: {peer}")
+    times = Table(title="Simulating, with the workers' start", title_justify="left")
+    for i, title in enumerate(benchmarks.THROUGHPUT_HEAD):
+        times.add_column(title, justify="right" if i >= 2 else "left")
+    for cells in benchmarks.throughput_rows(found):
+        times.add_row(*cells)
+    if times.row_count:
+        console.print(times)
     for name in chosen:
         r = found[name]
         speed = ""
-        if "wall_s" in r:
+        if r.get("wall_s"):
             speed = f", {r['simulated_cycles'] / r['wall_s']:,.0f} simulated cycles per second"
         console.print(
             f"{name}: {r['mismatched_bytes']:,} of {r['checked_bytes']:,} bytes differ{speed}"

@@ -53,7 +53,8 @@ def cost(
         write_whole(json_path, text.encode())
     console = Console(highlight=False)
     console.print(tables.layers(layers))
-    console.print(tables.moved(layers))
+    for table in tables.moved(layers):
+        console.print(table)
     console.print(
         f"{model} on {config} ({chosen.rows} x {chosen.cols}), batch {batch}: "
         f"{counters.cycles_per_image:,.0f} cycles per image, "

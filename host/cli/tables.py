@@ -1,6 +1,6 @@
 """The tables with which `lepton run`, `cost` and `profile` end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -79,7 +79,7 @@ def layers(costs: Sequence[LayerCost]) -> Table:
         title="Layers, per image; where the array waited", title_justify="left",
     )  # fmt: skip
     table.add_column("layer")
-    for name in ("MACs", "cycles", "utilization", *(STALLS[stall] for stall in stalls)):
+    for name in ("MACs", "cycles", "used", *(STALLS[stall] for stall in stalls)):
         table.add_column(name, justify="right")
     for cost in costs:
         table.add_row(
@@ -103,18 +103,25 @@ BYTES = {
     "activations_written": "out",
     "accumulators_read": "sums in",
     "accumulators_written": "out",
-    "table": "table",
-    "link_in": "link in",
-    "link_out": "out",
 }
 """Columns of bytes, by the names of `host.traffic.Traffic`."""
+
+MORE_BYTES = {"table": "table", "link_in": "link in", "link_out": "out"}
+
+MEMORY = {
+    "weight_words": "weight words",
+    "accumulators": "accumulators",
+    "scratchpad_bytes": "scratchpad bytes",
+}
+"""Columns of memory, by the names of `host.traffic.Memory`."""
 
 
 def show_profile(found: Profile, title: str, console: Console) -> None:
     """Prints cycles and stalls, bytes and memory of each layer, and how the sources compare."""
     costs = found.layers()
     console.print(layers(costs))
-    console.print(moved(costs))
+    for table in moved(costs):
+        console.print(table)
     for source, counters in found.counters.items():
         used = found.program.macs / (counters.cycles_per_image * found.program.config.pes)
         console.print(
@@ -128,19 +135,23 @@ def show_profile(found: Profile, title: str, console: Console) -> None:
             console.print(f"[red]{d.layer}, {d.counter}: core {d.rtl:,}, model {d.cost:,}[/]")
 
 
-def moved(costs: Sequence[LayerCost]) -> Table:
-    """Bytes of one image, and the memory that the layer needs."""
-    table = Table(title="Bytes moved, per image; memory needed", title_justify="left")
-    table.add_column("layer")
-    for name in (*BYTES.values(), "weight words", "accumulators", "scratchpad"):
-        table.add_column(name, justify="right")
+def moved(costs: Sequence[LayerCost]) -> Iterator[Table]:
+    """Bytes of one image and the memory that the layer needs: two tables, for 80 columns."""
+    first, second = (
+        Table(title=title, title_justify="left")
+        for title in ("Bytes moved, per image", "More bytes moved, and memory needed")
+    )
+    for table, names in ((first, BYTES), (second, MORE_BYTES | MEMORY)):
+        table.add_column("layer", no_wrap=True)
+        for name in names.values():
+            table.add_column(name, justify="right")
     for cost in costs:
         assert cost.traffic is not None
         assert cost.memory is not None
-        memory = (cost.memory[n] for n in ("weight_words", "accumulators", "scratchpad_bytes"))
-        table.add_row(
+        first.add_row(cost.name, *(f"{cost.traffic[name]:,.0f}" for name in BYTES))
+        second.add_row(
             cost.name,
-            *(f"{cost.traffic[name]:,.0f}" for name in BYTES),
-            *(f"{value:,}" for value in memory),
+            *(f"{cost.traffic[name]:,.0f}" for name in MORE_BYTES),
+            *(f"{cost.memory[name]:,}" for name in MEMORY),
         )
-    return table
+    yield from (first, second)

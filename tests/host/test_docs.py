@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from host import docs
+from host.docs.markdown import described
 from hw import config, isa
 
 PAGES = docs.pages()
@@ -69,7 +70,7 @@ def test_a_table_that_nobody_makes_is_refused(text):
     ids=["Config", "Packet", "Reply", "Cause", "Op"],
 )
 def test_every_member_says_what_it_is_for(module, owner, members):
-    assert set(members) <= set(docs.described(module, owner))
+    assert set(members) <= set(described(module, owner))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

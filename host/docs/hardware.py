@@ -1,24 +1,9 @@
-"""Keeps the tables of README.md and docs/ equal to what they describe: code and measurements.
+"""Tables of packets, instructions, configuration, latencies and the UART."""
 
-A table stands between the lines ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
-``python -m host.docs`` writes all of them; with ``--check`` it only says which are stale, and exits
-with 1 when one is.
-"""
+from collections.abc import Callable
 
-import argparse
-import ast
-import inspect
-import json
-import re
-import sys
-from collections.abc import Callable, Iterable
-from itertools import pairwise
-from pathlib import Path
-from types import ModuleType
-
-from host import benchmarks
-from host.cli import app
 from host.cost import RETIRE, result_latency
+from host.docs.markdown import described, table
 from hw import config, isa, uart_frame
 from hw.accumulator import Accumulators
 from hw.array import Array
@@ -30,63 +15,6 @@ from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
 from hw.uart_line import DIVISORS
 from hw.weights import WeightMemory
-
-ROOT = Path(__file__).parents[1]
-
-BEGIN = "<!-- begin {} -->"
-END = "<!-- end {} -->"
-
-
-def pages(root: Path = ROOT) -> list[Path]:
-    """The Markdown files of the project."""
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
-
-
-def refreshed(text: str) -> str:
-    """A page with all its tables made anew. ValueError for a table that nobody makes, or no end."""
-    pattern = re.compile(r"<!-- begin (\S+) -->\n(.*?)<!-- end (\S+) -->", re.DOTALL)
-
-    def replace(found: re.Match[str]) -> str:
-        name, _, end = found.groups()
-        if name not in TABLES or end != name:
-            raise ValueError(f"table {name!r} ends as {end!r}; there are {', '.join(TABLES)}")
-        return f"{BEGIN.format(name)}\n{TABLES[name]()}\n{END.format(name)}"
-
-    return pattern.sub(replace, text)
-
-
-def stale(root: Path = ROOT) -> dict[Path, str]:
-    """Pages that are not as they should be, and their text as it should be."""
-    wanted = {page: refreshed(page.read_text()) for page in pages(root)}
-    return {page: text for page, text in wanted.items() if text != page.read_text()}
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[object]], right: str = "") -> str:
-    """A Markdown table; column ``i`` is aligned right where ``right[i]`` is ``r``."""
-    names = list(head)
-    rules = ["---:" if right[i : i + 1] == "r" else "---" for i in range(len(names))]
-    body = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [names, rules, *body])
-
-
-def described(module: ModuleType, owner: str | None = None) -> dict[str, str]:
-    """What the string behind each assignment says, of a module or of one of its classes."""
-    body: list[ast.stmt] = ast.parse(inspect.getsource(module)).body
-    if owner:
-        body = next(n.body for n in body if isinstance(n, ast.ClassDef) and n.name == owner)
-    found = {}
-    for statement, after in pairwise(body):
-        if isinstance(statement, ast.Assign):
-            target = statement.targets[0]
-        elif isinstance(statement, ast.AnnAssign):
-            target = statement.target
-        else:
-            continue
-        if not isinstance(target, ast.Name) or not isinstance(after, ast.Expr):
-            continue
-        if isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
-            found[target.id] = " ".join(after.value.value.replace("``", "`").split())
-    return found
 
 
 def _opcodes(kind: type[isa.Packet] | type[isa.Reply]) -> str:
@@ -213,65 +141,6 @@ def _latencies() -> str:
     return table(("part", "cycles of", *(f"`{name}`" for name in NAMED)), rows, "  rrr")
 
 
-NOT_MEASURED = "Not measured yet: `make bench` makes this table."
-
-
-def _records() -> list[dict]:
-    """The networks that ``make bench`` measured; none where it has not run."""
-    return [r for r in benchmarks.results().values() if "model" in r]
-
-
-def _measurements() -> str:
-    rows = []
-    for model in dict.fromkeys(r["model"] for r in _records()):
-        runs = [r for r in _records() if r["model"] == model]
-        first = runs[0]
-        accuracy = (f"{first[k]:.2%}" for k in ("float_accuracy", "reference_accuracy", "accuracy"))
-        bytes_ = (f"{sum(r[k] for r in runs):,}" for k in ("checked_bytes", "mismatched_bytes"))
-        rows.append((model, f"{first['images']:,}", *accuracy, len(runs), *bytes_))
-    if not rows:
-        return NOT_MEASURED
-    head = (
-        "model", "images", "accuracy: float", "integers", "hardware", "cores and batches",
-        "bytes compared", "different",
-    )  # fmt: skip
-    return table(head, rows, " rrrrrrr")
-
-
-def _benchmarks() -> str:
-    rows = benchmarks.rows(benchmarks.results())
-    return table(benchmarks.HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
-
-
-def _models() -> str:
-    rows = []
-    for path in sorted((ROOT / "host" / "weights").glob("*.json")):
-        r = json.loads(path.read_text())
-        accuracy = f"{r['test_accuracy']:.2%}"
-        rows.append((r["model"], accuracy, f"{r['test_images']:,}", f"`{r['command']}`"))
-    head = ("model", "accuracy, float", "test images", "trained by")
-    return table(head, rows, " rr")
-
-
-def _layer_cycles() -> str:
-    rows = [
-        (benchmarks.describe(r["fields"]), r["batch"], layer["name"], f"{layer['macs']:,}",
-         f"{layer['cycles']:,.0f}", f"{layer['utilization']:.1%}")
-        for r in _records() if r["model"] == "lenet-cifar10" and r["config"] == "default"
-        for layer in r["layers"] if layer["cycles"] is not None
-    ]  # fmt: skip
-    head = ("array", "batch", "layer", "MACs", "cycles per image", "utilization")
-    return table(head, rows, " r rrr") if rows else NOT_MEASURED
-
-
-def _commands() -> str:
-    rows = (
-        (f"`lepton {c.name}`", (inspect.getdoc(c.callback) or "").split("\n")[0])
-        for c in app.registered_commands
-    )
-    return table(("command", "what it does"), rows)
-
-
 def _uart_header() -> str:
     rows = (
         (f"{f.offset + f.width - 1}:{f.offset}", f"`{name}`", uart_frame.FIELDS[name])
@@ -313,31 +182,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "config-fields": _fields,
     "config-derived": _derived,
     "latencies": _latencies,
-    "measurements": _measurements,
-    "benchmarks": _benchmarks,
-    "layer-cycles": _layer_cycles,
-    "models": _models,
-    "commands": _commands,
     "uart-header": _uart_header,
     "uart-kinds": _uart_kinds,
     "uart-bauds": _uart_bauds,
 }
 """What makes each table, by the name that stands in the page."""
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Writes or checks all tables; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m host.docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when stale")
-    check = parser.parse_args(arguments).check
-    found = stale()
-    outcome = "is stale: run python -m host.docs" if check else "written"
-    for page, text in found.items():
-        print(f"{page.relative_to(ROOT)} {outcome}")
-        if not check:
-            page.write_text(text)
-    return int(check and bool(found))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
