@@ -12,6 +12,7 @@ from . import toolchain
 from .cache import cached, digest
 from .commands import Progress, processors, run, tell
 from .convert import converted
+from .convert import hardware_hash as hardware_hash
 from .errors import SimulationError
 
 if TYPE_CHECKING:

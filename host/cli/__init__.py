@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host.cli import bench, compress, cost, generate, profile, run, synth, train
+from host.cli import bench, bitstream, compress, cost, generate, profile, run, synth, train
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -22,6 +22,7 @@ app.command("cost")(cost.cost)
 app.command("profile")(profile.profile)
 app.command("bench")(bench.bench)
 app.command("synth")(synth.synth)
+app.command("bitstream")(bitstream.bitstream)
 app.command("train")(train.train)
 app.command("compress")(compress.compress)
 app.command("compile")(generate.compile_program)

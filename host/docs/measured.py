@@ -7,8 +7,10 @@ from collections.abc import Callable
 from host import benchmarks
 from host.cli import app
 from host.docs.markdown import ROOT, table
+from host.synth import benchmark as synth
 
 NOT_MEASURED = "Not measured yet: `make bench` makes this table."
+NOT_SYNTHESIZED = "Not measured yet: `make bench-synth` makes this table."
 
 
 def _records() -> list[dict]:
@@ -41,6 +43,11 @@ def _benchmarks() -> str:
 def _throughput() -> str:
     rows = benchmarks.throughput_rows(benchmarks.results())
     return table(benchmarks.THROUGHPUT_HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
+
+
+def _synthesis() -> str:
+    rows = synth.rows(synth.results())
+    return table(synth.HEAD, rows, "  rrrrrrrrrr") if rows else NOT_SYNTHESIZED
 
 
 def _models() -> str:
@@ -78,6 +85,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "throughput": _throughput,
     "layer-cycles": _layer_cycles,
     "models": _models,
+    "synthesis": _synthesis,
     "commands": _commands,
 }
 """What makes each table, by the name that stands in the page."""

@@ -85,9 +85,7 @@ class Synthesis:
         """Of each resource of which there is too little: how many are needed, and are there."""
         needed = self.usage.record()
         there = self.device.available
-        return {
-            name: (needed[name], there[name]) for name in there if needed[name] > there[name]
-        }
+        return {name: (needed[name], there[name]) for name in there if needed[name] > there[name]}
 
     def check_fits(self) -> None:
         """Refuses what does not fit, with each resource needed and available."""
@@ -102,11 +100,13 @@ class Synthesis:
         self,
         seeds: int,
         *,
+        first: int = 1,
         megahertz: float | None = None,
         constraints: str = "",
         tell: Tell = print,
     ) -> Placement:
-        """Places and routes with seeds 1 to `seeds`, as many at once as there are processors.
+        """Places and routes with so many seeds from `first` on, as many at once as there are
+        processors.
 
         `constraints` name the pins, in the language of the family; without them any will do.
         When it is interrupted, or a seed fails, the tools that run are ended.
@@ -115,13 +115,13 @@ class Synthesis:
         tool(f"nextpnr-{self.device.family}")
         asked = megahertz or self.device.megahertz
         stop = threading.Event()
-        numbers = range(1, seeds + 1)
+        numbers = range(first, first + seeds)
 
         def one(seed: int) -> Path:
             return _placed(self, seed, asked, constraints, stop)
 
         with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), seeds)) as pool:
-            tell(f"placing and routing for {self.device.name}, {seeds} seeds")
+            tell(f"placing and routing for {self.device.name} at {asked:g} MHz")
             try:
                 jobs = {pool.submit(one, seed): seed for seed in numbers}
                 for count, done in enumerate(as_completed(jobs), 1):
@@ -189,7 +189,8 @@ def _placed(
         run(packer[0], list(packer[1:]), folder, "pack.log", stop=stop)
         # Only where each cell went; the whole is large, and there is one for each seed.
         placed = json.loads((folder / "placed.json").read_text())
-        sites = netlist.sites(placed["modules"][TOP]["cells"])
+        (module,) = placed["modules"].values()
+        sites = netlist.sites(module["cells"])
         (folder / "sites.json").write_text(json.dumps(sites))
         for file in ("netlist.json", "placed.json", "lepton.asc", "lepton.config"):
             (folder / file).unlink(missing_ok=True)

@@ -65,13 +65,24 @@ class Placement:
         """The site of each cell, for the fastest seed."""
         return json.loads((self.folders[self.best] / "sites.json").read_text())
 
-    def check_speed(self, megahertz: float) -> None:
+    @property
+    def constraints(self) -> list[float]:
+        """MHz of each clock, as nextpnr had them."""
+        return [clock["constraint"] for clock in self.reports[self.best]["fmax"].values()]
+
+    @property
+    def slack(self) -> float:
+        """Nanoseconds to spare, of the fastest seed, against what nextpnr was told: less than zero
+        where timing is missed."""
+        return netlist.slack(self.reports[self.best])
+
+    def check_speed(self, megahertz: float, seeds: int | None = None) -> None:
         """Refuses a build whose fastest seed is slower than that, with its critical path."""
         best = self.frequencies[self.best]
         if best < megahertz:
             path = netlist.critical_path(self.reports[self.best])
             raise SynthesisError(
                 f"{self.device.name} reaches {best} MHz with the best of "
-                f"{len(self.frequencies)} seeds, not {megahertz:g}; "
+                f"{seeds or len(self.frequencies)} seeds, not {megahertz:g}; "
                 f"the critical path goes {path.sentence()}"
             )

