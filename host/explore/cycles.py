@@ -5,8 +5,8 @@ cost model in C++. Equal to ``predict(compile(...))``; tests hold them together.
 import ctypes
 import os
 import subprocess
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from host.cost import READ_CYCLES, READ_TO_STAMP, RETIRE, RUN_CHECK, latency, re
 from host.errors import LeptonError
 from host.qgraph import QGraph
 from hw import isa
-from hw.config import Config
+from hw.config import LIMITS, Config
+from hw.errors import ConfigError
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
 from sim import toolchain
@@ -162,6 +163,7 @@ class Evaluator:
         self._known: dict[tuple, Cycles | str] = {}
         self._plans: dict[tuple, Plan | str] = {}
         self._sketches: dict[tuple, _Sketch] = {}
+        self._least: dict[int, int] = {}
         _library()
 
     def __call__(self, cfg: Config) -> Cycles:
@@ -181,6 +183,36 @@ class Evaluator:
             # Folding makes memories larger; the compiler then does without. So this asks it.
             return self._evaluate(cfg, deep=False)
         return found
+
+    @cached_property
+    def acc_width(self) -> int:
+        """The narrowest accumulator that the network cannot overflow, before any array's own."""
+        low, high = LIMITS["acc_width"]
+        while low < high:
+            middle = (low + high) // 2
+            try:
+                lower(self.graph, middle)
+                high = middle
+            except LeptonError:
+                low = middle + 1
+        return low
+
+    def scratchpad_bytes(self, cfg: Config) -> int:
+        """The smallest scratchpad, a power of two, that holds a batch on `cfg`."""
+        images = max(1, self.batch // cfg.lanes)
+        if images not in self._least:
+            steps = self._steps(cfg)
+            size, most = LIMITS["scratchpad_bytes"]
+            while size <= most:
+                try:
+                    self._plan(steps, replace(cfg, scratchpad_bytes=size), images)
+                    break
+                except (LeptonError, ConfigError):
+                    size *= 2
+            else:
+                self._plan(steps, replace(cfg, scratchpad_bytes=most), images)
+            self._least[images] = size
+        return self._least[images]
 
     def _evaluate(self, cfg: Config, *, deep: bool = True) -> Cycles:
         if self.batch % cfg.lanes:
