@@ -19,7 +19,16 @@ from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling, shortest_pass
 from host.compiler.memory import Plan, plan
 from host.compiler.steps import Step, lower, permute_flattened
-from host.cost import READ_CYCLES, READ_TO_STAMP, RETIRE, RUN_CHECK, latency, result_latency
+from host.cost import (
+    PACKET_HEADER,
+    PACKET_STORED,
+    READ_CYCLES,
+    READ_TO_STAMP,
+    RETIRE,
+    RUN_CHECK,
+    latency,
+    result_latency,
+)  # fmt: skip
 from host.errors import LeptonError
 from host.qgraph import QGraph
 from hw import isa
@@ -296,6 +305,7 @@ def _stamps(sketch: _Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> 
             Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
+            PACKET_STORED, PACKET_HEADER,
         ],
         np.int64,
     )  # fmt: skip

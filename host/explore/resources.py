@@ -17,11 +17,13 @@ from host.explore import memories
 from host.synth.devices import DEVICES, Device
 from hw.config import Config
 from hw.multiplier import blocks_of_row
-from hw.target import PRODUCTS_PER_BLOCK, REQUANT_BLOCKS, multiplier_blocks
+from hw.target import REQUANT_BLOCKS, multiplier_blocks
 
 POINTS = Path(__file__).parents[2] / "benchmarks" / "resources.json"
 VERSION = 1
 """Of that file."""
+OTHER_BLOCKS = {"ice40": 0, "ecp5": 1}
+"""Multiplier blocks beside arrays and requantizers: the packet decoder multiplies once."""
 HELD_BACK = 4
 """Every fourth point of a family is not fitted to; the error is that of these."""
 
@@ -49,7 +51,7 @@ def array_blocks(cfg: Config, device: Device) -> tuple[int, int]:
     return cfg.lanes * rows * row, cfg.lanes * (cfg.rows - rows) * cfg.cols
 
 
-def features(cfg: Config, device: Device) -> list[float]:
+def features(cfg: Config, device: Device, ram_luts: int) -> list[float]:
     """What LUTs and flip-flops may grow with."""
     lanes, rows, columns, acc = cfg.lanes, cfg.rows, cfg.cols, cfg.acc_width
     _, in_luts = array_blocks(cfg, device)
@@ -71,7 +73,7 @@ def features(cfg: Config, device: Device) -> list[float]:
         cfg.weight_ports * columns,
         cfg.weight_ports * cfg.load_cycles,
         cfg.requantizers,
-        memories.blocks(cfg, device).luts,
+        ram_luts,
         1 if cfg.trace_depth else 0,
     ]
 
@@ -79,7 +81,8 @@ def features(cfg: Config, device: Device) -> list[float]:
 def multipliers(cfg: Config, device: Device) -> int:
     """Multiplier blocks of arrays and requantizers."""
     array, _ = array_blocks(cfg, device)
-    return array + REQUANT_BLOCKS[device.family] * cfg.requantizers * cfg.lanes
+    others = OTHER_BLOCKS[device.family]
+    return array + REQUANT_BLOCKS[device.family] * cfg.requantizers * cfg.lanes + others
 
 
 class Model:
@@ -95,7 +98,8 @@ class Model:
         self.family = family
         fitted = [p for i, p in enumerate(points) if i % HELD_BACK != HELD_BACK - 1]
         self._held_back = points[HELD_BACK - 1 :: HELD_BACK]
-        inputs = np.array([features(_config(p), DEVICES[p["device"]]) for p in fitted], float)
+        self.fitted_to = len(fitted)
+        inputs = np.array([_features(p) for p in fitted], float)
         self._weights = {
             kind: _fit(inputs, np.array([p[kind] for p in fitted], float))
             for kind in ("luts", "ffs")
@@ -105,9 +109,9 @@ class Model:
 
     def __call__(self, cfg: Config, device: Device) -> Estimate:
         """The estimate of a configuration on a device of the family."""
-        inputs = np.array(features(cfg, device))
-        luts = int(inputs @ self._weights["luts"])
         ram = memories.blocks(cfg, device)
+        inputs = np.array(features(cfg, device, ram.luts))
+        luts = int(inputs @ self._weights["luts"])
         return Estimate(
             luts=luts,
             ffs=int(inputs @ self._weights["ffs"]),
@@ -134,29 +138,46 @@ class Model:
         return len(self._held_back)
 
 
+def _features(point: dict[str, Any]) -> list[float]:
+    cfg, device = _config(point), DEVICES[point["device"]]
+    return features(cfg, device, memories.blocks(cfg, device).luts)
+
+
 def _config(point: dict[str, Any]) -> Config:
     return Config(**point["config"])
 
 
 def _fit(inputs: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Weights, none negative, of the least sum of squared relative errors.
+    """Weights, none negative, of the least sum of squared relative errors (Lawson and Hanson).
 
-    By coordinate descent: there are few inputs, and a library for it would be a large one.
+    A little of a ridge lets inputs that go together share the weight.
     """
     scale = inputs.max(axis=0)
     scale[scale == 0] = 1
     a = inputs / scale / found[:, None]
-    # A little of a ridge, so that inputs that go together share the weight.
-    square = a.T @ a + 1e-4 * np.eye(a.shape[1]) * np.trace(a.T @ a) / a.shape[1]
-    target = a.T @ np.ones(len(found))
-    weights = np.zeros(a.shape[1])
-    for _ in range(5000):
-        before = weights.copy()
-        for i in range(len(weights)):
-            rest = target[i] - square[i] @ weights + square[i, i] * weights[i]
-            weights[i] = max(0.0, rest / square[i, i])
-        if np.abs(weights - before).max() < 1e-9 * np.abs(weights).max():
+    count = a.shape[1]
+    ridge = np.sqrt(1e-4 * np.square(a).sum() / count) * np.eye(count)
+    a, target = np.vstack([a, ridge]), np.concatenate([np.ones(len(found)), np.zeros(count)])
+    weights, used = np.zeros(count), np.zeros(count, bool)
+    for _ in range(3 * count):
+        gain = a.T @ (target - a @ weights)
+        gain[used] = 0
+        best = int(gain.argmax())
+        if gain[best] <= 1e-9:
             break
+        used[best] = True
+        while True:
+            tried = np.zeros(count)
+            tried[used] = np.linalg.lstsq(a[:, used], target, rcond=None)[0]
+            if (tried[used] > 0).all():
+                break
+            # As far towards it as no weight becomes negative; that one is out.
+            bad = used & (tried <= 0)
+            step = (weights[bad] / (weights[bad] - tried[bad])).min()
+            weights = weights + step * (tried - weights)
+            used &= weights > 1e-12
+            weights[~used] = 0
+        weights = tried
     return weights / scale
 
 

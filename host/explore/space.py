@@ -98,6 +98,21 @@ class Space:
                         for lanes in self.values("lanes"):
                             yield Shape(variant, device, r, c, lanes)
 
+    def least(self, shape: Shape) -> Estimate | None:
+        """What the smallest choice of a shape takes; None where there is none."""
+        evaluator, device = self.evaluators[shape.variant], self.devices[shape.device]
+        try:
+            cfg = self._deep(next(self._choices(shape)), evaluator)
+        except (StopIteration, LeptonError, ConfigError) as error:
+            self._refuse(str(error))
+            return None
+        # Of the memories only what the array itself has.
+        small = {n: LIMITS[n][0] for n in DERIVED if n not in self.fixed}
+        return self.models[device.family](replace(cfg, **small), device)
+
+    def _refuse(self, why: str) -> None:
+        self.refused[why] = self.refused.get(why, 0) + 1
+
     def points(self, shape: Shape) -> list[Point]:
         """All choices of a shape that run the network, its memories as small as can be."""
         found: dict[Config, Point] = {}
@@ -111,8 +126,7 @@ class Space:
                 cycles = evaluator(deep)
                 cfg = self._derived(deep, cycles)
             except (LeptonError, ConfigError) as error:
-                why = str(error)
-                self.refused[why] = self.refused.get(why, 0) + 1
+                self._refuse(str(error))
                 continue
             if cfg not in found:
                 guess = estimate(cfg, device)
