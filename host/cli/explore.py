@@ -70,7 +70,7 @@ def explore(
     from host import catalog
     from host.cli.progress import Stages
     from host.errors import LeptonError
-    from host.explore import report
+    from host.explore import page, report
     from host.explore.choice import Wishes
     from host.explore.run import Question
     from host.explore.run import explore as find
@@ -110,7 +110,7 @@ def explore(
             f"{answer.evaluated:,} configurations by the models in {answer.model_s:.1f} s of a "
             f"processor: {answer.evaluated / answer.model_s:,.0f} per second"
         )
-    console.print(f"models: {report.errors(answer)}")
+    console.print(f"models: {page.errors(answer)}")
     console.print(answer.recommendation.sentence)
     console.print(f"report: {out / report.PAGE}")
     if answer.interrupted:
@@ -155,7 +155,7 @@ def _table(answer):
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from host.explore import report
+    from host.explore.charts import shown
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("rows x columns x lanes")
@@ -163,7 +163,7 @@ def _table(answer):
     for name in ("images/s", "ms", "MHz", "LUTs", "DSPs", "RAMs"):
         table.add_column(name, justify="right")
     several = len(answer.question.devices) > 1 or len(answer.question.graphs) > 1
-    for candidate in report.shown(answer)[:ROWS]:
+    for candidate in shown(answer)[:ROWS]:
         r, cfg = candidate.record(), candidate.point.config
         name = f"{cfg.rows} x {cfg.cols} x {cfg.lanes}"
         more = f"{candidate.point.variant} on {candidate.point.device}" if several else ""

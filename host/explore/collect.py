@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from host.errors import LeptonError
 from host.explore.resources import POINTS, VERSION, Model, read
 from host.program import write_whole
 from host.synth import DEVICES, synthesize
@@ -146,7 +147,11 @@ def main(arguments: list[str]) -> int:
     if not chosen.refit:
         until = time.monotonic() + 60 * chosen.minutes
         collect(chosen.family, chosen.points, chosen.placed, until, again=chosen.again)
-    fitted = Model(chosen.family, read(POINTS, chosen.family))
+    try:
+        fitted = Model(chosen.family, read(POINTS, chosen.family))
+    except LeptonError as error:
+        print(error, file=sys.stderr)
+        return 1
     for kind, error in fitted.errors().items():
         print(f"{chosen.family} {kind}: median error {error:.1%} on {fitted.held_back} held back")
     return 0

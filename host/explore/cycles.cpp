@@ -7,7 +7,7 @@
 
 using i64 = std::int64_t;
 
-struct Layer {  // int64 each, in the order of FIELDS in cycles.py
+struct Layer {  // int64 each, in the order of FIELDS in sketch.py
     i64 window, results, kernel_y, slice, tile, block, allow, allow_slice, allow_kernel_y,
         allow_block, pass_min, beats, tail_beats, wait_input, release_input, wait_emit, emit_words;
 };
