@@ -6,7 +6,7 @@ from host.errors import LeptonError
 from host.synth.devices import Device
 from host.synth.flow import Tell, synthesize
 from hw.config import Config
-from sim import build, cells
+from sim import build, cells, toolchain
 from sim.errors import SimulationError
 
 QUIET = (
@@ -17,7 +17,7 @@ QUIET = (
 
 FLAGS = (*(f"-Wno-{name}" for name in QUIET), "-DNO_ICE40_DEFAULT_ASSIGNMENTS")
 
-OPTIMIZE = ("-O1",)
+OPTIMIZE = toolchain.SLOW_FLAGS
 """Of the compiler: a netlist runs a few thousand cycles, and would take minutes to optimize."""
 
 

@@ -95,8 +95,9 @@ def test_a_missed_frequency_names_the_critical_path(bench, capsys):
     synth_tools.install(bench)
     said = refusal(capsys, *SYNTH, "--seeds", "2", "--mhz", "75")
     assert said == (
-        "lepton: ecp5-25k reaches 70.0 MHz with the best of 2 seeds, not 75; the critical "
-        "path goes from feeder.x to post.y, through lane_0.array.sums: 1.0 ns of logic and 4.0 ns of wires"
+        "lepton: ecp5-25k reaches 70.0 MHz with the best of 2 seeds, not 75; "
+        "the critical path goes from feeder.x to post.y, through lane_0.array.sums: "
+        "1.0 ns of logic and 4.0 ns of wires"
     )
     assert execute([*SYNTH, "--seeds", "2", "--mhz", "70"]) == 0
 
