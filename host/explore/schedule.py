@@ -6,6 +6,7 @@ from host.explore import choice
 from host.explore.choice import ESTIMATED, PLACED, SYNTHESIZED, Candidate, Wishes
 from host.explore.work import Job
 from host.synth.devices import DEVICES
+from hw.config import NAMED
 
 YOSYS_SHARE, PLACE_SHARE = 0.5, 0.8
 """Of the budget, until which Yosys runs, and then first seeds; behind that more seeds."""
@@ -45,7 +46,10 @@ def _roomy(candidate: Candidate) -> bool:
 
 
 def _to_synthesize(candidates: list[Candidate], wishes: Wishes) -> list[tuple[Candidate, int]]:
-    """The best untried ones, and between them what is best in something else."""
+    """The one to beat; the best untried ones, and between them what is best in something else."""
+    own = [c for c in candidates if c.point.config == NAMED.get(c.point.device)]
+    if any(c.state == ESTIMATED for c in own):
+        return [(c, 0) for c in own if c.state == ESTIMATED]
     front = [c for c in choice.front(candidates) or candidates if c.state == ESTIMATED]
     by_aim = sorted(front, key=wishes.rank)
     by_latency = sorted(front, key=lambda c: c.latency_ms)
