@@ -31,7 +31,8 @@ from tests.host.networks import random_network
 NETWORKS = 40
 """Of each core: its simulator takes longer to build than they to run."""
 
-IMAGES = 6
+IMAGES = 40
+"""Batches of each network."""
 
 IDLE_LIMIT = 200_000
 
@@ -40,15 +41,41 @@ class Difference(Exception):
     """What differs, in a line that says how to see it again."""
 
 
+def pieces(words: np.ndarray, last: np.ndarray, random: Random) -> tuple[np.ndarray, np.ndarray]:
+    """The same packets, but those of input in more and shorter ones."""
+    sent: list[np.ndarray] = []
+    longest = random.choice((1, 3, 20, 1_000))
+    for packet in np.split(words, np.flatnonzero(last) + 1):
+        if not len(packet) or packet[0] >> 24 != Packet.INPUT.value:
+            sent += [packet] * bool(len(packet))
+            continue
+        start = 1
+        while start < len(packet):
+            piece = packet[start : start + random.randint(1, longest)]
+            head = np.array([packets.header(Packet.INPUT, length=len(piece))], np.uint32)
+            sent.append(np.concatenate((head, piece)))
+            start += len(piece)
+    ends = np.cumsum([len(one) for one in sent], dtype=int) - 1
+    marks = np.zeros(int(ends[-1]) + 1 if sent else 0, bool)
+    marks[ends] = True
+    return np.concatenate([*sent, np.zeros(0, np.uint32)]), marks
+
+
 class Line:
-    """A device as a transport of the driver, which counts the packets of both directions."""
+    """A device as a transport of the driver, which counts the packets of both directions.
+
+    ``INPUT`` packets are cut into pieces of random lengths, which must change no byte; but cycles,
+    where the cost model is to tell them, are those of the driver's own packets.
+    """
 
     on_progress = None
 
-    def __init__(self, device: Device, counted: Counter[str]) -> None:
-        self.device, self.counted = device, counted
+    def __init__(self, device: Device, counted: Counter[str], random: Random | None) -> None:
+        self.device, self.counted, self.random = device, counted, random
 
     def exchange(self, words: np.ndarray, last: np.ndarray, packets: int) -> list[np.ndarray]:
+        if self.random is not None:
+            words, last = pieces(words, last, self.random)
         came = self.device.exchange(words, last, packets)
         self.counted["packets"] += int(np.count_nonzero(last)) + len(came)
         return came
@@ -117,7 +144,7 @@ def soak_core(seed: int, deadline: float, counted: Counter[str]) -> None:
     stalls = random_stalls(random)
     counted["cores"] += 1
     with Device(cfg, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
-        line = Line(device, counted)
+        line = Line(device, counted, None if stalls == Stalls() else random)
         for number in range(NETWORKS):
             module, inputs = random_network(1_000 * seed + number, max_size="tiny")
             graph = quantize(module, inputs)
