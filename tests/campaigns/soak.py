@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
@@ -68,7 +69,7 @@ class Line:
     where the cost model is to tell them, are those of the driver's own packets.
     """
 
-    on_progress = None
+    on_progress: Callable[[int], None] | None = None
 
     def __init__(self, device: Device, counted: Counter[str], random: Random | None) -> None:
         self.device, self.counted, self.random = device, counted, random
@@ -158,8 +159,8 @@ def soak_core(seed: int, deadline: float, counted: Counter[str]) -> None:
                 continue
             try:
                 if interrupted and counted["networks"]:
-                    session = Session(program, line)
-                    cut_off(session.transport, program, graph.input.quantize(images), random)  # type: ignore[arg-type]
+                    Session(program, line)
+                    cut_off(line, program, graph.input.quantize(images), random)
                     counted["resets"] += 1
                 check(line, program, graph, images, predictable=stalls == Stalls())
             except Exception as error:
