@@ -34,6 +34,8 @@ from sim import build, toolchain
 from sim.device import Device, Stall, Stalls
 from tests.campaigns import records
 from tests.e2e import test_packets as packets
+from tests.e2e.packet_grammar import Grammar
+from tests.e2e.packet_model import check_replies
 from tests.formal.prove import tool
 from tests.host.networks import random_network
 
@@ -168,7 +170,7 @@ def check_refusals(library: Path) -> None:
 def check_fuzzer(library: Path) -> None:
     for seed, stalls in enumerate(packets.STALLS.values()):
         model = packets.Model(seed=2)
-        grammar = packets.Grammar(model, seed)
+        grammar = Grammar(model, seed)
         with Device(library, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
             model.check(device, model.fill())
             for _ in range(3):
@@ -177,7 +179,7 @@ def check_fuzzer(library: Path) -> None:
                     words = grammar.next()
                     sent.append(words)
                     wanted += [(words, answer) for answer in model.answers(words)]
-                packets.check_replies(device, sent, wanted)
+                check_replies(device, sent, wanted)
                 model.check(device, [packets.packet(Packet.RESET), *model.reads()])
 
 
