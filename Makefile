@@ -9,11 +9,15 @@ CONFIG ?= default
 # Of `make waves`; .fst is far smaller than .vcd and needs liblz4-dev and zlib1g-dev.
 WAVES ?= build/lenet5-mnist.fst
 
+# Of `make mutants`.
+MUTANTS ?= 400
+SEED ?= 1
+
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format types bench verilog waves docs clean
+.PHONY: help setup sim test lint format types bench verilog waves docs formal coverage mutants clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +61,18 @@ verilog: $(READY) ## Write build/lepton-CONFIG.v (CONFIG=default)
 waves: $(READY) ## Record the signals of the tiny core while it runs one image (WAVES=FILE)
 	@mkdir -p $(dir $(WAVES))
 	$(BIN)/lepton run lenet5-mnist --config tiny --images 1 --waves $(WAVES)
+
+formal: $(READY) ## Prove everything of tests/formal, and that each proof finds a bug
+	$(BIN)/python -m tests.formal
+
+coverage: $(READY) ## Line, toggle and functional coverage of the core's tests (docs/coverage.md)
+	rm -rf build/coverage
+	$(BIN)/python -m tests.campaigns.coverage
+	$(BIN)/python -m host.docs
+
+mutants: $(READY) ## Seed MUTANTS faults into the netlist and count those the tests find (SEED=1)
+	$(BIN)/python -m tests.campaigns.mutants --count $(MUTANTS) --seed $(SEED)
+	$(BIN)/python -m host.docs
 
 docs: $(READY) ## Write the generated pages and tables again
 	$(BIN)/python -m host.docs

@@ -14,3 +14,9 @@ def write(name: str, command: str, found: dict[str, Any]) -> Path:
     record = {"command": command, "date": time.strftime("%Y-%m-%d"), **found}
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def read(name: str) -> dict[str, Any]:
+    """What was written last; nothing when there is none."""
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
