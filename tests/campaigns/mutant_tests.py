@@ -20,6 +20,8 @@ from hw import isa
 from hw.isa import Packet
 from sim.device import Device, Stall, Stalls
 from tests.e2e import test_packets as packets
+from tests.e2e.packet_grammar import Grammar
+from tests.e2e.packet_model import check_replies
 from tests.host.networks import random_network
 
 CFG = packets.CFG
@@ -79,7 +81,7 @@ def check_fuzzer(
     """Replies and memories are what a model says."""
     for seed, stalls in enumerate(pauses):
         model = packets.Model(seed=2)
-        grammar = packets.Grammar(model, seed)
+        grammar = Grammar(model, seed)
         with Device(library, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
             model.check(device, model.fill())
             for _ in range(3):
@@ -88,7 +90,7 @@ def check_fuzzer(
                     words = grammar.next()
                     sent.append(words)
                     wanted += [(words, answer) for answer in model.answers(words)]
-                packets.check_replies(device, sent, wanted)
+                check_replies(device, sent, wanted)
                 model.check(device, [packets.packet(Packet.RESET), *model.reads()])
 
 
