@@ -5,7 +5,6 @@ an initial block reads from a file. So a mutant costs no build, only the tests t
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import re
@@ -143,14 +142,13 @@ class Campaign:
     """Verdicts so far, kept in a file: a long campaign may be run in parts."""
 
     def __init__(self, text: str, count: int, seed: int) -> None:
-        self.path = Path("build") / f"mutants-{digest(text)[:12]}-{count}-{seed}.json"
-        found = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self._checkpoint = records.Checkpoint("mutants", digest(text), count, seed)
+        found = self._checkpoint.load()
         self.verdicts: dict[int, tuple[str, str]] = {int(n): tuple(v) for n, v in found.items()}
 
     def add(self, number: int, verdict: tuple[str, str]) -> None:
         self.verdicts[number] = verdict
-        self.path.parent.mkdir(exist_ok=True)
-        self.path.write_text(json.dumps(self.verdicts))
+        self._checkpoint.save({str(n): list(v) for n, v in self.verdicts.items()})
 
 
 def work(
