@@ -1,5 +1,6 @@
 """Which widths to prune to: greedily, the least harm for what the cost model says it saves."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from host import data
+from host import data, models
 from host.compiler import compile
 from host.compress.groups import Group, find, importance, narrowed, without
 from host.cost import predict
@@ -47,12 +48,20 @@ class Pruner:
         self, module: nn.Module, graph: QGraph, goal: Goal, images: Images, dataset: str
     ) -> None:
         self.module, self.graph, self.goal = module, graph, goal
+        self._first = module
         self.images, self.dataset = images, dataset
         self.shape: Shape = graph.input_shape
         self.original = find(module, self.shape)
         self.widths = {group.name: group.channels for group in self.original}
         self._known: dict[tuple[int, ...], float] = {}
         self.start = self.cost = self.cost_at(self.widths)
+
+    def adopt(self, state: dict[str, torch.Tensor], widths: dict[str, int]) -> None:
+        """Be as far as this state and these widths are, which pruning reached before."""
+        self.module = copy.deepcopy(self._first)
+        models.resize_to(self.module, state)
+        self.module.load_state_dict(state)
+        self.widths, self.cost = dict(widths), self.cost_at(widths)
 
     def cost_at(self, widths: dict[str, int]) -> float:
         """What the network costs at these widths."""
