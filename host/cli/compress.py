@@ -44,7 +44,7 @@ def compress(
     ] = None,
     rtl_images: Annotated[
         int, typer.Option(metavar="N", min=0, help="Images for the simulated core; 0: no RTL.")
-    ] = 64,
+    ] = 256,
     batch: Batch = 1,
     config: ConfigName = "default",
     changes: Changes = None,

@@ -36,7 +36,7 @@ class Plan:
     qat_epochs: int = 8
     limit: int | None = None
     """Train on so many images only, for tests."""
-    rtl_images: int = 64
+    rtl_images: int = 256
     """For the simulated core at the end; 0: none."""
     seed: int = 0
     folder: Path | None = None

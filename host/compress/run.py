@@ -26,7 +26,7 @@ from host.program import write_whole
 from host.qgraph import QGraph
 from host.quantization import quantize
 
-HELD_BACK = 10
+HELD_BACK = 20
 """One in so many training images is held back."""
 CALIBRATION = 1024
 """Training images that choose ranges."""
@@ -90,10 +90,10 @@ class Run:
         """Checksums of the images and of the model."""
         images = 0
         for part in (self.images, self.held, self.tests):
-            images = zlib.crc32(part.labels, zlib.crc32(part.pixels, images))
+            images = zlib.crc32(part.labels.data, zlib.crc32(part.pixels.data, images))
         weights = 0
         for tensor in self.source.module.state_dict().values():
-            weights = zlib.crc32(tensor.contiguous().numpy(), weights)
+            weights = zlib.crc32(tensor.contiguous().numpy().data, weights)
         return {"images": images, "weights": weights}
 
     def into(self, work: Work) -> None:

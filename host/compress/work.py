@@ -68,8 +68,12 @@ class Work:
         write_whole(path, text.encode())
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        if self._lock is None:
+            return
+        if self.folder.exists() and not any(self.stages.glob("*.pt")):
+            # Nothing was done, such as when the core is too small: nothing is to be gone on with.
+            shutil.rmtree(self.folder)
+        self._lock.close()
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Where a stage keeps its state."""
