@@ -56,6 +56,13 @@ STAMP_TO_HOST = 3
 """Cycles from noting the time to the host having it, and one more for each lane."""
 
 
+def latency(cfg: Config, first_end: int, slots: int) -> int:
+    """Cycles from the first word of input to the last of the first batch's output, whose stamp is
+    given."""
+    first_word = max(1, cfg.link_width // 32) - RUN_CHECK - slots
+    return first_end + STAMP_TO_HOST + cfg.lanes - first_word
+
+
 class _Input:
     """When input slots are full: packets go one behind the other through the decoder."""
 
@@ -292,8 +299,7 @@ class _Model:
         by_layer = np.zeros((len(program.layers), len(isa.COUNTERS)), np.int64)
         np.add.at(by_layer, list(program.instruction_layers), np.diff(trace, axis=0))
         per_batch = len(program.outputs)
-        first_word = max(1, program.config.link_width // 32) - RUN_CHECK - program.slots
-        last_word = self.stamps[per_batch - 1] + STAMP_TO_HOST + program.config.lanes
+        first_end = self.stamps[per_batch - 1]
         return Counters(
             dict(zip(isa.COUNTERS, trace[-1].tolist(), strict=True)),
             self.batches,
@@ -307,5 +313,5 @@ class _Model:
                 )
                 for info, row in zip(program.layers, by_layer, strict=True)
             ),
-            last_word - first_word,
+            latency(program.config, first_end, program.slots),
         )

@@ -80,12 +80,12 @@ def tile(step: Step, cfg: Config, images: int) -> Tiling:
             most_tiles = min(tiles, cfg.acc_depth // vectors)
             for job_tiles in _splits(tiles, most_tiles):
                 shape = block_rows, block_columns, job_tiles
-                jobs = tuple(_jobs(rows, columns, tiles, *shape))
-                cost = _cost(cfg, jobs, passes, window)
-                if best is None or (cost, len(jobs), vectors * job_tiles) < best[0]:
-                    best = (cost, len(jobs), vectors * job_tiles), jobs
+                cost, count = _cost(cfg, rows, columns, tiles, *shape, passes, window)
+                if best is None or (cost, count, vectors * job_tiles) < best[0]:
+                    best = (cost, count, vectors * job_tiles), shape
     assert best is not None
-    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, best[1], best[0][0])
+    jobs = tuple(_jobs(rows, columns, tiles, *best[1]))
+    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, jobs, best[0][0])
     _check_fields(step, tiling)
     return tiling
 
@@ -103,18 +103,38 @@ def _splits(count: int, most: int) -> list[int]:
     return sorted((s for s in sizes if s <= most), reverse=True)
 
 
-def _cost(cfg: Config, jobs: tuple[Job, ...], passes: int, window: int) -> int:
-    """Cycles of a step, with what its bursts of results cost; see docs/architecture.md."""
-    total = 0
-    for job in jobs:
-        vectors = job.rows * job.columns * window
-        one_pass = max(vectors, cfg.load_cycles, shortest_pass(job.tiles, vectors))
-        block = one_pass * job.tiles * passes
-        results = job.rows * job.columns * job.tiles
-        burst = results * cfg.beats - one_pass * job.tiles - cfg.result_depth * cfg.beats
-        block = max(block + max(0, burst), results * cfg.beats)
-        total += max(block * job.blocks, Sequencer.FETCH)
-    return total
+def _cost(
+    cfg: Config, rows: int, columns: int, tiles: int, block_rows: int, block_columns: int,
+    job_tiles: int, passes: int, window: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Cycles of a step, with what its bursts of results cost (see docs/architecture.md), and how
+    many jobs it takes.
+
+    The explorer asks this of thousands of arrays, so jobs of one shape are counted, not made.
+    """
+    total = count = 0
+    blocks, rest = divmod(rows, block_rows)
+    for some_tiles, tile_jobs in _pieces(tiles, job_tiles):
+        for some_columns, column_jobs in _pieces(columns, block_columns):
+            for some_rows, some_blocks in ((block_rows, blocks), (rest, 1)):
+                if not some_rows or not some_blocks:
+                    continue
+                vectors = some_rows * some_columns * window
+                one_pass = max(vectors, cfg.load_cycles, shortest_pass(some_tiles, vectors))
+                block = one_pass * some_tiles * passes
+                results = some_rows * some_columns * some_tiles
+                burst = results * cfg.beats - one_pass * some_tiles - cfg.result_depth * cfg.beats
+                block = max(block + max(0, burst), results * cfg.beats)
+                same = tile_jobs * column_jobs
+                total += max(block * some_blocks, Sequencer.FETCH) * same
+                count += same
+    return total, count
+
+
+def _pieces(count: int, size: int) -> list[tuple[int, int]]:
+    """Sizes into which a count is cut, and how many there are of each."""
+    whole, rest = divmod(count, size)
+    return [(size, whole), (rest, 1)] if rest else [(size, whole)]
 
 
 def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):

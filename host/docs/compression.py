@@ -70,8 +70,8 @@ def _report() -> str:
         alone = (f"{row['alone']:,.0f}", f"{row['factor_alone']:.2f}") if i else ("", "")
         body.append((
             row["title"], row["what"], f"{row['cycles']:,.0f}", *factors, *alone,
-            f"{row['macs']:,}", f"{row['utilization']:.1%}", f"{row['pes']:,}", f"{row['memory']:,}",
-            f"{row['weight_bytes']:,.0f}",
+            f"{row['macs']:,}", f"{row['utilization']:.1%}", f"{row['pes']:,}",
+            f"{row['memory']:,}", f"{row['weight_bytes']:,.0f}",
         ))  # fmt: skip
     last = record["rows"][-1]
     used = last["macs"] / (record["rtl_cycles"] * last["pes"])

@@ -5,7 +5,7 @@ cost model in C++. Equal to ``predict(compile(...))``; tests hold them together.
 import ctypes
 import os
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from host.compiler import _Assembly, _check_multipliers, encode
+from host.compiler import check_multipliers, encode
+from host.compiler.dependencies import Allow, History
 from host.compiler.folding import choices, fitted
-from host.compiler.jobs import Tiling
-from host.compiler.memory import plan
+from host.compiler.jobs import Tiling, shortest_pass
+from host.compiler.memory import Plan, plan
 from host.compiler.steps import Step, lower, permute_flattened
-from host.cost import READ_CYCLES, READ_TO_STAMP, RETIRE, RUN_CHECK, result_latency
+from host.cost import READ_CYCLES, READ_TO_STAMP, RETIRE, RUN_CHECK, latency, result_latency
 from host.errors import LeptonError
-from host.program import Program
 from host.qgraph import QGraph
 from hw import isa
-from hw.config import LIMITS, Config
+from hw.config import Config
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
 from sim import toolchain
@@ -36,6 +36,7 @@ FIELDS = (
     "release_input", "wait_emit", "emit_words",
 )  # fmt: skip
 """Of a layer in cycles.cpp."""
+ALLOW = FIELDS[6:10]
 BATCHES = 3
 """As many as `lepton cost` runs."""
 DEPTHS = ("weight_depth", "table_depth", "program_depth")
@@ -54,7 +55,7 @@ class Cycles:
 
     per_image: float
     latency: int
-    """Cycles until the first batch's output has been read."""
+    """Cycles from the first word of input to the last of the first batch's output."""
     program_words: int
     weight_words: int
     table_words: int
@@ -69,24 +70,80 @@ class Cycles:
         return None
 
 
-class _Sketch(_Assembly):
-    """An assembly that counts the rows of weights and table instead of making them."""
+@dataclass(frozen=True)
+class _Sketch:
+    """What decides a program's cycles and its sizes, without its bytes."""
 
-    def _memories(self) -> None:
-        self.weight_base, self.table_base = {}, []
-        self.weight_count = self.table_count = 0
-        for i, (step, tiling) in enumerate(zip(self.steps, self.tilings, strict=True)):
-            for job in tiling.jobs:
-                key = i, job.first_tile, job.tiles
-                if key not in self.weight_base:
-                    self.weight_base[key] = self.weight_count
-                    rows = job.tiles * tiling.passes_per_tile * self.config.load_cycles
-                    self.weight_count += rows
-            self.table_base.append(self.table_count)
-            beats = -(-tiling.tile_cols // self.config.requantizers)
-            tail = -(-encode.tail_cols(step, tiling) // self.config.requantizers)
-            self.table_count += (tiling.tiles - 1) * beats + tail
-        self.weights = self.table = np.zeros((0, 1), np.uint32)
+    layers: np.ndarray
+    """int64 (instructions, FIELDS)."""
+    words: int
+    passes: int
+    """Tiles of weights in memory; each takes `load_cycles` words."""
+    table: int
+    outputs: int
+
+
+def _sketch(
+    found: list[tuple[Step, Tiling]], where: Plan, images: int, requantizers: int
+) -> _Sketch:
+    """The instructions of `compile` in their order, as cycles.cpp has them.
+
+    What a layer may leave unwritten is counted backwards from its first vector, so it is the same
+    for all images of a batch, and is found once.
+    """
+    history, rows = History(), []
+    bounds: dict[tuple[int, int], Allow] = {}
+
+    def step(i: int, image: int) -> None:
+        fused, tiling = found[i]
+        source, target = where.tensors[i], where.tensors[i + 1]
+        last_image = fused.vector or image == images - 1
+        beats, tail = _beats(fused, tiling, requantizers)
+        for number, job in enumerate(tiling.jobs):
+            first, last = number == 0, number == len(tiling.jobs) - 1
+            if (i, number) not in bounds:
+                source_image = image if source.count > 1 and not fused.vector else 0
+                bounds[i, number] = encode.allow(history, fused, tiling, job, i, source_image)
+            steps = encode.allow_fields(bounds[i, number], tiling)
+            final = i == len(found) - 1
+            emits = final and last and (last_image or target.count == 1)
+            window = fused.window.kernel[0] * fused.window.kernel[1]
+            ends = job.first_tile + job.tiles == tiling.tiles
+            rows.append((
+                window, job.columns * job.rows, tiling.kernel_rows, tiling.slices, job.tiles,
+                job.blocks, *(steps[name] for name in ALLOW),
+                shortest_pass(job.tiles, job.rows * job.columns * window) - 1,
+                beats, tail if ends else beats, i == 0 and first, i == 0 and last,
+                final and first, target.bytes // 4 if emits else 0,
+            ))  # fmt: skip
+            if image == 0 or target.count > 1:
+                image_of = image if target.count > 1 and not fused.vector else 0
+                encode.record(history, fused, tiling, job, i + 1, target, image_of)
+            else:
+                history.issued += job.blocks * job.tiles * job.rows * job.columns
+
+    for image in range(images if where.batched else 0):
+        for i in range(where.batched):
+            step(i, image)
+    for i in range(where.batched, len(found)):
+        step(i, 0)
+    layers = np.array(rows, np.int64)
+    passes = table = 0
+    for fused, tiling in found:
+        tiles = {job.first_tile: job.tiles for job in tiling.jobs}
+        passes += sum(tiles.values()) * tiling.passes_per_tile
+        beats, tail = _beats(fused, tiling, requantizers)
+        table += (tiling.tiles - 1) * beats + tail
+    words = len(rows) * isa.length(isa.Op.LAYER) + isa.length(isa.Op.END)
+    return _Sketch(layers, words, passes, table, int(np.count_nonzero(layers[:, -1])))
+
+
+def _beats(step: Step, tiling: Tiling, requantizers: int) -> tuple[int, int]:
+    """Cycles to requantize a tile, and the last one."""
+    return (
+        -(-tiling.tile_cols // requantizers),
+        -(-encode.tail_cols(step, tiling) // requantizers),
+    )
 
 
 class Evaluator:
@@ -103,6 +160,8 @@ class Evaluator:
         self._lowered: dict[int, list[Step]] = {}
         self._fitted: dict[tuple, tuple[Step, Tiling]] = {}
         self._known: dict[tuple, Cycles | str] = {}
+        self._plans: dict[tuple, Plan | str] = {}
+        self._sketches: dict[tuple, _Sketch] = {}
         _library()
 
     def __call__(self, cfg: Config) -> Cycles:
@@ -128,38 +187,41 @@ class Evaluator:
             raise LeptonError(f"a batch of {self.batch} does not fill {cfg.lanes} lanes evenly")
         images = self.batch // cfg.lanes
         steps = self._steps(cfg)
-        _check_multipliers(steps, cfg)
-        where = plan(steps, cfg, images)
-        most = replace(cfg, **{name: LIMITS[name][1] for name in DEPTHS}) if deep else cfg
+        check_multipliers(steps, cfg)
+        where = self._plan(steps, cfg, images)
         reason: LeptonError | None = None
         for found in choices(
             len(steps), lambda i, folding: self._fit(i, steps[i], cfg, images, folding=folding)
         ):
-            sketch = _Sketch(
-                self.graph, most, images, False, [s for s, _ in found], [t for _, t in found], where
-            )
-            try:
-                program = sketch.program()
-            except LeptonError as error:
-                reason = error
-                continue
-            stamps = _stamps(program)
-            batches = len(stamps) // len(program.outputs)
-            ends = stamps[len(program.outputs) - 1 :: len(program.outputs)]
-            cycles = Cycles(
-                per_image=float(ends[-1] - ends[0]) / ((batches - 1) * self.batch),
-                latency=int(ends[0]),
-                program_words=len(program.words),
-                weight_words=sketch.weight_count,
-                table_words=sketch.table_count,
-                scratchpad_bytes=where.used,
-            )
-            misfit = cycles.misfit(most)
+            cycles = self._timed(found, where, cfg, images)
+            misfit = None if deep else cycles.misfit(cfg)
             if misfit is None:
                 return cycles
             reason = LeptonError(f"the network {misfit}")
         assert reason is not None
         raise reason
+
+    def _timed(
+        self, found: list[tuple[Step, Tiling]], where: Plan, cfg: Config, images: int
+    ) -> Cycles:
+        key = (
+            tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
+        )  # fmt: skip
+        if key not in self._sketches:
+            self._sketches[key] = _sketch(found, where, images, cfg.requantizers)
+        sketch = self._sketches[key]
+        slots_per_batch = images if where.batched else 1
+        stamps = _stamps(sketch, where, cfg, slots_per_batch)
+        per_batch = sketch.outputs
+        ends = stamps[per_batch - 1 :: per_batch]
+        return Cycles(
+            per_image=float(ends[-1] - ends[0]) / ((BATCHES - 1) * self.batch),
+            latency=latency(cfg, int(ends[0]), where.slots),
+            program_words=sketch.words,
+            weight_words=sketch.passes * cfg.load_cycles,
+            table_words=sketch.table,
+            scratchpad_bytes=where.used,
+        )
 
     def _steps(self, cfg: Config) -> list[Step]:
         if cfg.acc_width not in self._lowered:
@@ -169,6 +231,18 @@ class Evaluator:
                     steps[i] = permute_flattened(step, before.output_shape)
             self._lowered[cfg.acc_width] = steps
         return self._lowered[cfg.acc_width]
+
+    def _plan(self, steps: list[Step], cfg: Config, images: int) -> Plan:
+        key = cfg.scratchpad_bytes, images
+        if key not in self._plans:
+            try:
+                self._plans[key] = plan(steps, cfg, images)
+            except LeptonError as error:
+                self._plans[key] = str(error)
+        found = self._plans[key]
+        if isinstance(found, str):
+            raise LeptonError(found)
+        return found
 
     def _fit(
         self, i: int, step: Step, cfg: Config, images: int, *, folding: bool
@@ -182,40 +256,25 @@ class Evaluator:
         return self._fitted[key]
 
 
-def _stamps(program: Program) -> np.ndarray:
+def _stamps(sketch: _Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> np.ndarray:
     """When each output of ``BATCHES`` batches has been read."""
-    cfg = program.config
-    rows = [_layer_row(v) for op, v in isa.decode(program.words.tolist()) if op is isa.Op.LAYER]
-    layers = np.array(rows, np.int64)
     machine = np.array(
         [
             result_latency(cfg), cfg.load_cycles, cfg.result_depth, Sequencer.FETCH,
             Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
-            READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), program.slots,
-            program.slot_words, BATCHES, program.slots_per_batch,
+            READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
+            where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
         ],
         np.int64,
     )  # fmt: skip
-    stamps = np.zeros(int(np.count_nonzero(layers[:, -1])) * BATCHES, np.int64)
+    stamps = np.zeros(sketch.outputs * BATCHES, np.int64)
     pointer = ctypes.POINTER(ctypes.c_int64)
     count = _library().lepton_stamps(
-        machine.ctypes.data_as(pointer), layers.ctypes.data_as(pointer), len(rows),
-        stamps.ctypes.data_as(pointer),
+        machine.ctypes.data_as(pointer), sketch.layers.ctypes.data_as(pointer),
+        len(sketch.layers), stamps.ctypes.data_as(pointer),
     )  # fmt: skip
     assert count == len(stamps)
     return stamps
-
-
-def _layer_row(v: dict[str, int]) -> list[int]:
-    """The fields of an instruction as cycles.cpp has them."""
-    count = {name: v[f"{name}_last"] + 1 for name in isa.LEVELS}
-    return [
-        count["window_x"] * count["window_y"], count["x"] * count["y"], count["kernel_y"],
-        count["slice"], count["tile"], count["block"], v["allow"] - ((v["allow"] >> 15) << 16),
-        v["allow_slice"], v["allow_kernel_y"], v["allow_block"], v["pass_min"],
-        v["beats_last"] + 1, v["tail_beats_last"] + 1, v["wait_input"], v["release_input"],
-        v["wait_emit"], v["emit_words"],
-    ]  # fmt: skip
 
 
 @lru_cache

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,10 @@ module lepton(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid, o_
 endmodule
 """
 
-FLATTEN = "read_verilog lepton.v; hierarchy -top lepton; proc; flatten; opt -full; wreduce; opt -full; memory_collect; opt_clean -purge;"
+FLATTEN = (
+    "read_verilog lepton.v; hierarchy -top lepton; proc; flatten; opt -full; wreduce; opt -full; "
+    "memory_collect; opt_clean -purge;"
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Mutant:
     def where(self) -> str:
         """The wire or the cell, and what is done to it."""
         given = shlex.split(self.options.replace("\\", "\\\\"))
-        named = {a: b for a, b in zip(given, given[1:], strict=False) if a.startswith("-")}
+        named = {a: b for a, b in pairwise(given) if a.startswith("-")}
         mode, port = named.get("-mode", ""), named.get("-port", "").lstrip("\\")
         wire = named.get("-wire", named.get("-cell", "")).lstrip("\\")
         bit = named.get("-wirebit", named.get("-portbit", ""))
@@ -180,11 +184,16 @@ def check_fuzzer(library: Path) -> None:
 class Opened:
     """A device as a transport of the driver."""
 
+    on_progress: Callable[[int], None] | None = None
+
     def __init__(self, device: Device) -> None:
         self.device = device
 
-    def exchange(self, words, last, count, **options):
-        return self.device.exchange(words, last, count, **options)
+    def exchange(self, words: np.ndarray, last: np.ndarray, packets: int) -> list[np.ndarray]:
+        return self.device.exchange(words, last, packets)
+
+    def cycles_to(self, packet: int) -> int | None:
+        return None
 
     def close(self) -> None:
         """The test closes it."""

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnxruntime
@@ -72,7 +73,8 @@ class Runtime:
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The int8 output of every layer for float images."""
-        return dict(zip(self.names, self.session.run(self.names, {INPUT: images}), strict=True))
+        found = cast(list[np.ndarray], self.session.run(self.names, {INPUT: images}))
+        return dict(zip(self.names, found, strict=True))
 
 
 class Second:

@@ -17,7 +17,6 @@ from hw.config import VERSION, Config
 from hw.isa import Cause, Packet, Reply, Space
 from sim import build
 from sim.device import Device, Stall, Stalls
-from sim.errors import SimulationError
 
 CFG = Config(
     rows=3, cols=2, scratchpad_bytes=1024, weight_depth=256, acc_depth=64, table_depth=16,
@@ -601,17 +600,27 @@ def test_a_reset_in_any_cycle_of_a_run_leaves_a_core_that_runs_right(library, st
         assert kinds["in an output"], kinds
 
 
-@pytest.mark.xfail(
-    raises=SimulationError, strict=True,
-    reason="packets are carried out in order: a RESET waits behind an INPUT that is not taken",
-)  # fmt: skip
-def test_a_reset_reaches_a_run_that_does_not_take_its_input(library):
-    """Only a program that never releases its slot makes such a run; the compiler writes none."""
-    fields = {f.name: 0 for f in isa.LAYER if f.name != "op"} | {"wait_input": 1, "allow": 99}
-    program = isa.encode(isa.Op.LAYER, **fields) + isa.encode(isa.Op.END)
-    with Device(library, idle_limit=2_000) as device:
-        packets = [
-            packet(Packet.WRITE, [0, len(program), *program], Space.PROGRAM),
-            run(0xFFFFFFFF, 0, 4, 1, 8), packet(Packet.INPUT, range(8)), packet(Packet.RESET),
-        ]  # fmt: skip
-        assert exchange(device, packets, 1) == [packet(Reply.RESET)]
+@stalls
+@pytest.mark.parametrize(
+    "lengths", [[8], [64], [1] * 40, [64, 64, 64]], ids=lambda v: f"{len(v)} x {v[0]}"
+)
+def test_a_reset_reaches_a_run_that_does_not_take_its_input(library, lengths, stalls):
+    """It once waited for ever behind an INPUT for which a program released no slot."""
+    program = waiting_layer()
+    inputs = [packet(Packet.INPUT, range(1, 1 + n)) for n in lengths]
+    busy = packet(Packet.READ, [0, 1])
+    with Device(library, idle_limit=2_000, stalls=STALLS[stalls]) as device:
+        packets = [packet(Packet.WRITE, [0, len(program), *program], Space.PROGRAM)]
+        for _ in range(3):
+            start = run(0xFFFFFFFF, 0, 2, 1, sum(lengths))
+            packets += [start, *inputs, busy, packet(Packet.RESET)]
+        replies = exchange(device, packets, 6)
+        assert replies == [error(Cause.BUSY, busy), packet(Reply.RESET)] * 3
+        # What found a slot is there.
+        written = [word for words in inputs for word in words[1:]][:2]
+        read = packet(Packet.READ, [0, 2], Space.SCRATCHPAD)
+        assert exchange(device, [read], 1) == [packet(Reply.DATA, written)]
+        network = Network()
+        compiled = compile(network.graph, CFG)
+        load(device, compiled)
+        check_run(device, compiled, network)

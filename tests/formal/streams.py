@@ -73,8 +73,8 @@ def decoder(check: Checks, dut: Decoder) -> None:
     for bus in dut.buses:
         check.assume(~waiting | (bus.r_data == check.before(bus.r_data)))
     check.prove(check.held(dut.o))
-    # A run that ends drops the input that is left: so it is offered to a run that goes on.
-    goes_on = check.before(dut.running) & dut.running
+    # A run that ends drops the input that is left, and so does one that a reset waits for.
+    goes_on = check.before(dut.running) & dut.running & ~check.before(dut.reset_waits)
     check.prove(check.held(dut.input) | ~goes_on)
     check.prove(~Value.cast(dut.input.valid) | dut.running)
 

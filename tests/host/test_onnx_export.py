@@ -1,4 +1,4 @@
-"""host/onnx_export.py: ONNX Runtime, which shares no code with Lepton, agrees with the reference."""
+"""host/onnx_export.py: ONNX Runtime, which shares no code with us, agrees with the reference."""
 
 import numpy as np
 import onnx
