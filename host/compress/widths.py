@@ -153,6 +153,8 @@ class Pruner:
             if cost > most or width == self.widths[group.name]:
                 break
             found[cost] = width
+            if len(found) > 2:
+                break
         return [found[cost] for cost in sorted(found)[:2]]
 
     def _afresh(self) -> nn.Module:

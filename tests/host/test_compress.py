@@ -19,7 +19,7 @@ from hw.config import named
 TRAINING = 96
 MODEL = "lenet5-mnist"
 QUICK = ["--epochs", "2", "--qat-epochs", "2", "--train-images", str(TRAINING), "--rtl-images", "4"]
-COMMAND = ["compress", MODEL, "--dataset", "mnist", "--config", "tiny", *QUICK]
+COMMAND = ["compress", MODEL, "--dataset", "mnist", *QUICK]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -87,7 +87,7 @@ def test_the_last_row_describes_the_model_in_the_folder(made, folder):
     assert last.accuracy == right
     assert last.parameters == sum(p.numel() for p in source.module.parameters())
     assert last.macs == sum(models.macs(source.module, (1, 28, 28)).values())
-    assert last.pes == named("tiny").pes
+    assert last.pes == named("default").pes
     assert last.utilization == pytest.approx(last.macs / (last.cycles * last.pes))
 
 
@@ -123,7 +123,7 @@ def test_json_has_what_the_folder_has(made):
     assert written == compress.Compressed.read(made).record
     assert written["command"] == (
         "lepton compress lenet5-mnist --dataset mnist --steps prune,qat,distill --epochs 2 "
-        f"--qat-epochs 2 --train-images {TRAINING} --rtl-images 4 --config tiny --seed 0"
+        f"--qat-epochs 2 --train-images {TRAINING} --rtl-images 4 --seed 0"
     )
 
 
@@ -137,9 +137,9 @@ def test_nothing_but_the_model_is_left(made):
 
 
 def test_a_folder_runs_and_costs_as_a_name_does(made, capsys):
-    assert execute(["run", str(made), "--config", "tiny", "--images", "2", "--json", "-"]) == 0
+    assert execute(["run", str(made), "--images", "2", "--json", "-"]) == 0
     run = json.loads(capsys.readouterr().out)
-    assert execute(["cost", str(made), "--config", "tiny", "--json", "-"]) == 0
+    assert execute(["cost", str(made), "--json", "-"]) == 0
     cost = json.loads(capsys.readouterr().out)
     assert run["mismatched_bytes"] == 0
     assert run["cycles_per_image"] == cost["cycles_per_image"]
@@ -188,7 +188,7 @@ def test_a_stopped_compression_goes_on_to_the_same_bytes(
 
 def test_a_model_out_of_a_folder_is_compressed_further(made, folder, tmp_path):
     out = tmp_path / "smaller"
-    command = ["compress", str(made), "--config", "tiny", "--steps", "prune", "--epochs", "1"]
+    command = ["compress", str(made), "--steps", "prune", "--epochs", "1"]
     options = ["--train-images", "32", "--rtl-images", "0", "--by", "macs", "--keep", "0.8"]
     assert execute([*command, *options, "--data", str(folder), "-o", str(out)]) == 0
     before, after = (compress.Compressed.read(where).rows for where in (made, out))
@@ -200,7 +200,7 @@ def test_a_model_out_of_a_folder_is_compressed_further(made, folder, tmp_path):
 
 def test_an_accuracy_that_cannot_be_reached_is_said_with_the_nearest(folder, tmp_path, capsys):
     # Nothing may be lost against a model that is right on all of these: so nothing is pruned.
-    arguments = ["--steps", "prune", "--target-accuracy", "1", "--epochs", "1", "--config", "tiny"]
+    arguments = ["--steps", "prune", "--target-accuracy", "1", "--epochs", "1"]
     options = ["--train-images", "32", "--rtl-images", "0", "-o", str(tmp_path / "out")]
     images = data.load("mnist", "test", folder)
     labels = images.labels.copy()
