@@ -18,7 +18,7 @@ try:
     with quiet():
         import torch_pruning
 except ImportError as error:  # pragma: no cover - `make setup` installs it
-    raise LeptonError(f"pruning needs `pip install 'lepton[train]'` ({error})") from error
+    raise LeptonError(f"pruning needs `pip install 'lepton[explore]'` ({error})") from error
 
 
 @dataclass(frozen=True)
