@@ -52,6 +52,11 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 RUN_CHECK = 11
 """Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
 
+PACKET_STORED = 2
+"""Cycles from a packet's last word on the link until its header can be taken."""
+PACKET_HEADER = 2
+"""Cycles from a packet's header to its first word of payload."""
+
 STAMP_TO_HOST = 3
 """Cycles from noting the time to the host having it, and one more for each lane."""
 
@@ -87,9 +92,9 @@ class _Input:
             packet, at = divmod(self.word, longest)
             size = min(longest, self.words - packet * longest)
             if at == 0:
-                came = packet * self.link_words(longest) + self.link_words(size) + 2
+                came = packet * self.link_words(longest) + self.link_words(size) + PACKET_STORED
                 came -= RUN_CHECK + program.slots
-                self.time = max(self.time, came) + 2
+                self.time = max(self.time, came) + PACKET_HEADER
             take = min(stop - self.word, size - at)
             self.time = self._take(max(self.time, free), take)
             self.word += take

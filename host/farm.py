@@ -1,8 +1,10 @@
 """Work on several processes or machines, through Dask: a worker that dies loses no result."""
 
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -62,7 +64,16 @@ class Farm:
                 ) from error
             if self.scheduler is not None:
                 self.workers = self._there()
+            else:
+                # Ctrl-C is for this process; it ends its workers, and what they started.
+                self._groups = set(self._client.run(_own_group).values())
         return self
+
+    def _end_groups(self) -> None:
+        """Ends what the workers of this machine have started and left behind."""
+        for group in getattr(self, "_groups", ()):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGTERM)
 
     def _there(self) -> int:
         """How many workers the scheduler has; waits a while for the first."""
@@ -112,3 +123,11 @@ class Farm:
             self._client.close()
             if self._cluster is not None:
                 self._cluster.close()
+                self._end_groups()
+
+
+def _own_group() -> int:
+    """Makes the worker, and whatever it starts, a group of its own; its number."""
+    with suppress(PermissionError):
+        os.setpgid(0, 0)
+    return os.getpgid(0)

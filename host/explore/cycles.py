@@ -5,38 +5,40 @@ cost model in C++. Equal to ``predict(compile(...))``; tests hold them together.
 import ctypes
 import os
 import subprocess
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from host.compiler import check_multipliers, encode
-from host.compiler.dependencies import Allow, History
+from host.compiler import check_multipliers
 from host.compiler.folding import choices, fitted
-from host.compiler.jobs import Tiling, shortest_pass
+from host.compiler.jobs import Tiling
 from host.compiler.memory import Plan, plan
 from host.compiler.steps import Step, lower, permute_flattened
-from host.cost import READ_CYCLES, READ_TO_STAMP, RETIRE, RUN_CHECK, latency, result_latency
+from host.cost import (
+    PACKET_HEADER,
+    PACKET_STORED,
+    READ_CYCLES,
+    READ_TO_STAMP,
+    RETIRE,
+    RUN_CHECK,
+    latency,
+    result_latency,
+)  # fmt: skip
 from host.errors import LeptonError
+from host.explore.sketch import Sketch, sketch
 from host.qgraph import QGraph
-from hw import isa
-from hw.config import Config
+from hw.config import LIMITS, Config
+from hw.errors import ConfigError
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
 from sim import toolchain
 from sim.cache import cached, digest
 
 SOURCE = Path(__file__).with_name("cycles.cpp")
-FIELDS = (
-    "window", "results", "kernel_y", "slice", "tile", "block", "allow", "allow_slice",
-    "allow_kernel_y", "allow_block", "pass_min", "beats", "tail_beats", "wait_input",
-    "release_input", "wait_emit", "emit_words",
-)  # fmt: skip
-"""Of a layer in cycles.cpp."""
-ALLOW = FIELDS[6:10]
 BATCHES = 3
 """As many as `lepton cost` runs."""
 DEPTHS = ("weight_depth", "table_depth", "program_depth")
@@ -70,82 +72,6 @@ class Cycles:
         return None
 
 
-@dataclass(frozen=True)
-class _Sketch:
-    """What decides a program's cycles and its sizes, without its bytes."""
-
-    layers: np.ndarray
-    """int64 (instructions, FIELDS)."""
-    words: int
-    passes: int
-    """Tiles of weights in memory; each takes `load_cycles` words."""
-    table: int
-    outputs: int
-
-
-def _sketch(
-    found: list[tuple[Step, Tiling]], where: Plan, images: int, requantizers: int
-) -> _Sketch:
-    """The instructions of `compile` in their order, as cycles.cpp has them.
-
-    What a layer may leave unwritten is counted backwards from its first vector, so it is the same
-    for all images of a batch, and is found once.
-    """
-    history, rows = History(), []
-    bounds: dict[tuple[int, int], Allow] = {}
-
-    def step(i: int, image: int) -> None:
-        fused, tiling = found[i]
-        source, target = where.tensors[i], where.tensors[i + 1]
-        last_image = fused.vector or image == images - 1
-        beats, tail = _beats(fused, tiling, requantizers)
-        for number, job in enumerate(tiling.jobs):
-            first, last = number == 0, number == len(tiling.jobs) - 1
-            if (i, number) not in bounds:
-                source_image = image if source.count > 1 and not fused.vector else 0
-                bounds[i, number] = encode.allow(history, fused, tiling, job, i, source_image)
-            steps = encode.allow_fields(bounds[i, number], tiling)
-            final = i == len(found) - 1
-            emits = final and last and (last_image or target.count == 1)
-            window = fused.window.kernel[0] * fused.window.kernel[1]
-            ends = job.first_tile + job.tiles == tiling.tiles
-            rows.append((
-                window, job.columns * job.rows, tiling.kernel_rows, tiling.slices, job.tiles,
-                job.blocks, *(steps[name] for name in ALLOW),
-                shortest_pass(job.tiles, job.rows * job.columns * window) - 1,
-                beats, tail if ends else beats, i == 0 and first, i == 0 and last,
-                final and first, target.bytes // 4 if emits else 0,
-            ))  # fmt: skip
-            if image == 0 or target.count > 1:
-                image_of = image if target.count > 1 and not fused.vector else 0
-                encode.record(history, fused, tiling, job, i + 1, target, image_of)
-            else:
-                history.issued += job.blocks * job.tiles * job.rows * job.columns
-
-    for image in range(images if where.batched else 0):
-        for i in range(where.batched):
-            step(i, image)
-    for i in range(where.batched, len(found)):
-        step(i, 0)
-    layers = np.array(rows, np.int64)
-    passes = table = 0
-    for fused, tiling in found:
-        tiles = {job.first_tile: job.tiles for job in tiling.jobs}
-        passes += sum(tiles.values()) * tiling.passes_per_tile
-        beats, tail = _beats(fused, tiling, requantizers)
-        table += (tiling.tiles - 1) * beats + tail
-    words = len(rows) * isa.length(isa.Op.LAYER) + isa.length(isa.Op.END)
-    return _Sketch(layers, words, passes, table, int(np.count_nonzero(layers[:, -1])))
-
-
-def _beats(step: Step, tiling: Tiling, requantizers: int) -> tuple[int, int]:
-    """Cycles to requantize a tile, and the last one."""
-    return (
-        -(-tiling.tile_cols // requantizers),
-        -(-encode.tail_cols(step, tiling) // requantizers),
-    )
-
-
 class Evaluator:
     """Cycles of one network at one batch size on any configuration.
 
@@ -161,7 +87,8 @@ class Evaluator:
         self._fitted: dict[tuple, tuple[Step, Tiling]] = {}
         self._known: dict[tuple, Cycles | str] = {}
         self._plans: dict[tuple, Plan | str] = {}
-        self._sketches: dict[tuple, _Sketch] = {}
+        self._sketches: dict[tuple, Sketch] = {}
+        self._least: dict[int, int] = {}
         _library()
 
     def __call__(self, cfg: Config) -> Cycles:
@@ -181,6 +108,36 @@ class Evaluator:
             # Folding makes memories larger; the compiler then does without. So this asks it.
             return self._evaluate(cfg, deep=False)
         return found
+
+    @cached_property
+    def acc_width(self) -> int:
+        """The narrowest accumulator that the network cannot overflow, before any array's own."""
+        low, high = LIMITS["acc_width"]
+        while low < high:
+            middle = (low + high) // 2
+            try:
+                lower(self.graph, middle)
+                high = middle
+            except LeptonError:
+                low = middle + 1
+        return low
+
+    def scratchpad_bytes(self, cfg: Config) -> int:
+        """The smallest scratchpad, a power of two, that holds a batch on `cfg`."""
+        images = max(1, self.batch // cfg.lanes)
+        if images not in self._least:
+            steps = self._steps(cfg)
+            size, most = LIMITS["scratchpad_bytes"]
+            while size <= most:
+                try:
+                    self._plan(steps, replace(cfg, scratchpad_bytes=size), images)
+                    break
+                except (LeptonError, ConfigError):
+                    size *= 2
+            else:
+                self._plan(steps, replace(cfg, scratchpad_bytes=most), images)
+            self._least[images] = size
+        return self._least[images]
 
     def _evaluate(self, cfg: Config, *, deep: bool = True) -> Cycles:
         if self.batch % cfg.lanes:
@@ -208,18 +165,18 @@ class Evaluator:
             tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
         )  # fmt: skip
         if key not in self._sketches:
-            self._sketches[key] = _sketch(found, where, images, cfg.requantizers)
-        sketch = self._sketches[key]
+            self._sketches[key] = sketch(found, where, images, cfg.requantizers)
+        plain = self._sketches[key]
         slots_per_batch = images if where.batched else 1
-        stamps = _stamps(sketch, where, cfg, slots_per_batch)
-        per_batch = sketch.outputs
+        stamps = _stamps(plain, where, cfg, slots_per_batch)
+        per_batch = plain.outputs
         ends = stamps[per_batch - 1 :: per_batch]
         return Cycles(
             per_image=float(ends[-1] - ends[0]) / ((BATCHES - 1) * self.batch),
             latency=latency(cfg, int(ends[0]), where.slots),
-            program_words=sketch.words,
-            weight_words=sketch.passes * cfg.load_cycles,
-            table_words=sketch.table,
+            program_words=plain.words,
+            weight_words=plain.passes * cfg.load_cycles,
+            table_words=plain.table,
             scratchpad_bytes=where.used,
         )
 
@@ -256,7 +213,7 @@ class Evaluator:
         return self._fitted[key]
 
 
-def _stamps(sketch: _Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> np.ndarray:
+def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> np.ndarray:
     """When each output of ``BATCHES`` batches has been read."""
     machine = np.array(
         [
@@ -264,6 +221,7 @@ def _stamps(sketch: _Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> 
             Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
+            PACKET_STORED, PACKET_HEADER,
         ],
         np.int64,
     )  # fmt: skip

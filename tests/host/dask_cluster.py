@@ -56,3 +56,8 @@ def pid(_: int) -> int:
 def fails(number: int) -> int:
     """Never returns."""
     raise ValueError(f"no square of {number}")
+
+
+def start_and_leave(seconds: int) -> int:
+    """The number of a process that goes on when this worker ends."""
+    return subprocess.Popen(["sleep", str(seconds)]).pid

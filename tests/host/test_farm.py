@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +84,24 @@ def test_work_runs_in_other_processes_and_its_errors_come_back():
         assert os.getpid() not in {by for _, by in some.map(dask_cluster.pid, range(4))}
         with pytest.raises(ValueError, match="no square of 3"):
             list(some.map(fails, [3]))
+
+
+def test_what_workers_started_ends_with_them():
+    with Farm(workers=1) as some:
+        ((_, child),) = some.map(dask_cluster.start_and_leave, [60])
+        assert not _ended(child)
+    until = time.monotonic() + 20
+    while not _ended(child):
+        assert time.monotonic() < until, "it still runs"
+        time.sleep(0.05)
+
+
+def _ended(pid: int) -> bool:
+    """Whether the process is gone, or only waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_scheduler_without_workers_is_refused(tmp_path, monkeypatch):
