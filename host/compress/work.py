@@ -54,13 +54,14 @@ class Work:
                 f"{self.folder} is in use by another `lepton compress`; wait for it, or name "
                 "another folder with --out"
             ) from None
-        self._resume()
+        self._resume(self._lock)
         return self
 
-    def _resume(self) -> None:
+    def _resume(self, lock: TextIO) -> None:
         path = self.folder / PLAN
         text = json.dumps(self.plan, indent=1) + "\n"
         if path.exists() and path.read_text() != text:
+            lock.close()
             raise LeptonError(
                 f"{self.folder} is what a stopped run of another plan left; remove it, or name "
                 "another folder with --out"

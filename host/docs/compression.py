@@ -63,7 +63,10 @@ def _summary() -> str:
 
 
 def _report() -> str:
-    record = json.loads((BENCHMARKS / "report.json").read_text())
+    path = BENCHMARKS / "report.json"
+    if not path.exists():
+        return "Not measured yet: the command above makes this table."
+    record = json.loads(path.read_text())
     body = []
     for i, row in enumerate(record["rows"]):
         factors = (f"{row['factor']:.2f}", f"{row['total']:.2f}") if i else ("", "")

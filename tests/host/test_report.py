@@ -135,7 +135,7 @@ def test_without_a_compressed_model_one_is_made(tmp_path, monkeypatch, capsys):
     ("fields", "said"),
     [
         ({"batch": 7}, "a batch of 7 does not fill 2 lanes evenly; use a batch of 8"),
-        ({"compressed": "lenet-cifar10-small"}, "lenet-cifar10-small was not made from lenet5-mn"),
+        ({"compressed": "lenet-cifar10"}, "lenet-cifar10 was not made from lenet5-mnist"),
     ],
     ids=str,
 )
