@@ -9,12 +9,17 @@ from xml.etree import ElementTree
 
 import cocotb_tools.runner
 
+from sim import coverage
 from sim.bench.build import TOP
 
 VARIABLE = "LEPTON_BENCH_CASE"
 
 SEEDS = "LEPTON_BENCH_SEEDS"
 """Environment variable: random networks of a test, a seed or the first and the last of many."""
+
+
+CONFIGS = "LEPTON_BENCH_CONFIGS"
+"""Environment variable: random configurations, in the same form."""
 
 
 def run(simulator: Path, module: str, test: str, folder: Path, case: dict[str, Any]) -> None:
@@ -38,6 +43,8 @@ def run(simulator: Path, module: str, test: str, folder: Path, case: dict[str, A
             log_file=log,
             seed=1,
         )
+    if coverage.folder() is not None and (folder / "coverage.dat").exists():
+        coverage.add(folder / "coverage.dat", simulator.parent)
     said = _failures(results, log)
     if said:
         raise AssertionError(f"{said}\nreproduce with: {_command()}")
@@ -50,7 +57,7 @@ def read_case() -> dict[str, Any]:
 
 def _command() -> str:
     """Runs the present test again; everything random in it has a seed."""
-    chosen = {SEEDS: os.environ[SEEDS]} if SEEDS in os.environ else {}
+    chosen = {name: os.environ[name] for name in (SEEDS, CONFIGS) if name in os.environ}
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     return " ".join([*(f"{k}={v}" for k, v in chosen.items()), f"python -m pytest '{test}'"])
 

@@ -19,7 +19,7 @@ from tests.host.networks import random_network
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_onnx_runtime_agrees_on_the_shipped_images(model):
-    opinion = ask(model, data.sample(model).pixels)
+    opinion = ask(model, data.sample(model))
     assert opinion.images == 256
     assert opinion.output_largest <= 1
     assert opinion.layer_largest <= 1
