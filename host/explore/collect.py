@@ -52,7 +52,7 @@ def drawn(family: str) -> Iterator[tuple[str, Config]]:
                 scratchpad_bytes=1 << source.randint(12, 15 if small else 16),
                 trace_depth=source.choice([0, 0, 0, 64]),
                 packet_words=source.choice([63, 127, 255]),
-                product_registers=source.choice([1, 2]),
+                product_registers=source.choice([1, 2, 2]),
             )
         except ConfigError:
             continue
@@ -96,7 +96,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         device, cfg = next(source)
         wanted = dict(cfg.items())
         same = [p for p in known if p["device"] == device and p["config"] == wanted]
-        if same and not (again and same[0]["gateware"] != now):
+        if same and not (again and same[0].get("gateware") != now):
             continue
         if time.monotonic() > until:
             return
