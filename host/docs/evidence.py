@@ -113,8 +113,12 @@ def _mutants() -> str:
         f"{_share(caught, total)} are caught; without the {found['argued']} survivors of which it "
         f"is argued below that they change nothing, {_share(caught, real)}. Which part of the "
         f"tests was the first to notice:\n\n{table(('test', 'mutants'), rows, ' r')}\n\n"
-        f"`{found['command']}`, {found['date']}."
+        f"`{found['command']}`, {found['date']}{_left(found['left'])}."
     )
+
+
+def _left(number: int) -> str:
+    return f"; {number} of its mutants have not been judged yet" if number else ""
 
 
 def _survivors() -> str:
