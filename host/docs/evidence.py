@@ -27,7 +27,9 @@ def _formal() -> str:
         for task in found["tasks"]
     ]  # fmt: skip
     head = ("proof", "what holds", "for how long", "proven in", "bug found in")
-    return f"{table(head, rows, '   rr')}\n\n`{found['command']}`, {found['date']}."
+    rest = found["proofs"] - len(found["tasks"])
+    missing = f"; {rest} of {found['proofs']} proofs are not in this record yet" if rest else ""
+    return f"{table(head, rows, '   rr')}\n\n`{found['command']}`, {found['date']}{missing}."
 
 
 def _share(part: int, whole: int) -> str:
