@@ -12,6 +12,7 @@ from host.cli import (
     explore,
     generate,
     profile,
+    report,
     run,
     synth,
     train,
@@ -37,6 +38,7 @@ app.command("bitstream")(bitstream.bitstream)
 app.command("train")(train.train)
 app.command("explore")(explore.explore)
 app.command("compress")(compress.compress)
+app.command("report")(report.report)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)
 app.command("export")(generate.export)
