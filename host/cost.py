@@ -49,7 +49,7 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 """Cycles from a result's last beat to its last byte."""
 
 
-RUN_CHECK = 11
+RUN_CHECK = 15
 """Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
 
 STAMP_TO_HOST = 3
@@ -80,9 +80,9 @@ class _Input:
             packet, at = divmod(self.word, longest)
             size = min(longest, self.words - packet * longest)
             if at == 0:
-                came = packet * self.link_words(longest) + self.link_words(size) + 2
+                came = packet * self.link_words(longest) + self.link_words(size) + 3
                 came -= RUN_CHECK + program.slots
-                self.time = max(self.time, came) + 2
+                self.time = max(self.time, came) + 3
             take = min(stop - self.word, size - at)
             self.time = self._take(max(self.time, free), take)
             self.word += take

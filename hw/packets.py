@@ -41,21 +41,23 @@ class PacketBuffer(wiring.Component):
         whole = Signal(range(2 * depth))
         head = Signal(range(2 * depth))
 
-        next_head = Signal.like(head)
-        m.d.comb += [
-            next_head.eq(head + (self.o.valid & self.o.ready)),
-            read.addr.eq(next_head),
-            self.o.payload.eq(read.data),
-        ]
-        m.d.sync += [head.eq(next_head), self.o.valid.eq(next_head != whole)]
+        # A register behind the memory, which is slow; what comes late only enables registers.
+        fetched = Signal()
+        deliver = ~self.o.valid | self.o.ready
+        fetch = ~fetched | deliver
+        m.d.comb += [read.addr.eq(head), read.en.eq(fetch)]
+        with m.If(fetch):
+            m.d.sync += fetched.eq(head != whole)
+            with m.If(head != whole):
+                m.d.sync += head.eq(head + 1)
+        with m.If(deliver):
+            m.d.sync += [self.o.valid.eq(fetched), self.o.payload.eq(read.data)]
 
         header = Signal(isa.HEADER)
         left = Signal(16)
         cause = Signal(4)
-        level = Signal(range(2 * depth))
         m.d.comb += [
-            level.eq(tail - head),
-            self.i.ready.eq(level != depth),
+            self.i.ready.eq((tail ^ head) != depth),
             write.addr.eq(tail),
             write.data.data.eq(self.i.p.data),
         ]

@@ -20,7 +20,7 @@ from hw.array import Array
 from hw.config import Config
 from hw.core import Core
 from hw.requant import Requant
-from sim import build
+from sim.cache import cached, digest
 
 Tell = Callable[[str], None]
 
@@ -199,8 +199,8 @@ def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Path:
         (folder / "design.il").write_text(design)
         run("yosys", ["-q", "-l", "yosys.log", "-p", script], folder, "yosys.log")
 
-    key = build._hash(design, script, tool("yosys").version)
-    return build._cached("netlist", key, make)
+    key = digest(design, script, tool("yosys").version)
+    return cached("netlist", key, make)
 
 
 def _placed(
@@ -228,8 +228,8 @@ def _placed(
         run(packer[0], list(packer[1:]), folder, "pack.log")
         (folder / "netlist.json").unlink()
 
-    key = build._hash(source, " ".join(options), constraints, tool(name).version)
-    return build._cached("placed", key, make)
+    key = digest(source, " ".join(options), constraints, tool(name).version)
+    return cached("placed", key, make)
 
 
 PACK: dict[str, Sequence[str]] = {
