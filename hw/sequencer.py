@@ -117,8 +117,8 @@ class Sequencer(wiring.Component):
                     with m.If(coming):
                         m.d.sync += [words[came].eq(read.data), came.eq(came + 1)]
                     with m.If((came != 0) & (op != isa.Op.LAYER.value)):
-                        # The end, or no instruction at all: anything else would be run as nobody wrote
-                        # it.
+                        # The end, or no instruction at all: anything else would be run as nobody
+                        # wrote it.
                         m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
                         m.d.sync += [self.first.eq(1), batches_left.eq(batches_left - 1)]
                         with m.If(batches_left == 0):
