@@ -9,11 +9,18 @@ CONFIG ?= default
 # Of `make waves`; .fst is far smaller than .vcd and needs liblz4-dev and zlib1g-dev.
 WAVES ?= build/lenet5-mnist.fst
 
+# Of the campaigns: which random cases, how long at least, how many packets at least.
+SEED ?= 1
+MINUTES ?= 10
+PACKETS ?= 1000000
+# Of `make opinion`: whole test sets, as mnist=FOLDER ...; of the others, the images that ship.
+DATA ?=
+
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format types bench verilog waves docs clean
+.PHONY: help setup sim test lint format types bench fuzz soak opinion verilog waves docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +56,15 @@ types: $(READY) ## Check the types
 
 bench: $(READY) ## Measure the figures of the README into benchmarks/results.json
 	$(BIN)/lepton bench
+
+fuzz: $(READY) ## Send a million good and damaged packets into benchmarks/fuzz.json (SEED=, PACKETS=)
+	$(BIN)/python -m tests.campaigns.fuzz --seed $(SEED) --packets $(PACKETS)
+
+soak: $(READY) ## Run random networks on random cores into benchmarks/soak.json (MINUTES=, SEED=)
+	$(BIN)/python -m tests.campaigns.soak --seed $(SEED) --minutes $(MINUTES) --packets $(PACKETS)
+
+opinion: $(READY) ## Compare with ONNX Runtime into benchmarks/onnx.json (DATA="mnist=FOLDER ...")
+	$(BIN)/python -m tests.campaigns.opinion $(addprefix --data ,$(DATA))
 
 verilog: $(READY) ## Write build/lepton-CONFIG.v (CONFIG=default)
 	@mkdir -p build

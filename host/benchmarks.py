@@ -62,7 +62,7 @@ class ProductCase(Core):
 
 @dataclass(frozen=True, kw_only=True)
 class ThroughputCase(Core):
-    """How long the simulator takes, of which the bytes are the same everywhere and the time is not."""
+    """How long the simulator takes; its bytes are the same everywhere, its time is not."""
 
     throughput: Throughput
     goal_s: float
@@ -191,7 +191,8 @@ def throughput_rows(found: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
         table.append(
             (
                 case.throughput.model, describe(r["fields"]), f"{r['images']:,}",
-                str(r["processes"]), f"{r['wall_s']:.0f} s", f"<= {case.goal_s:g} s", f"{each:,.0f}",
+                str(r["processes"]), f"{r['wall_s']:.0f} s", f"<= {case.goal_s:g} s",
+                f"{each:,.0f}",
             )
         )  # fmt: skip
     return table

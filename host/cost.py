@@ -52,8 +52,20 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 RUN_CHECK = 15
 """Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
 
+PACKET_STORED = 3
+"""Cycles from a packet's last word on the link until its header can be taken."""
+PACKET_HEADER = 3
+"""Cycles from a packet's header to its first word of payload."""
+
 STAMP_TO_HOST = 3
 """Cycles from noting the time to the host having it, and one more for each lane."""
+
+
+def latency(cfg: Config, first_end: int, slots: int) -> int:
+    """Cycles from the first word of input to the last of the first batch's output, whose stamp is
+    given."""
+    first_word = max(1, cfg.link_width // 32) - RUN_CHECK - slots
+    return first_end + STAMP_TO_HOST + cfg.lanes - first_word
 
 
 class _Input:
@@ -80,9 +92,9 @@ class _Input:
             packet, at = divmod(self.word, longest)
             size = min(longest, self.words - packet * longest)
             if at == 0:
-                came = packet * self.link_words(longest) + self.link_words(size) + 3
+                came = packet * self.link_words(longest) + self.link_words(size) + PACKET_STORED
                 came -= RUN_CHECK + program.slots
-                self.time = max(self.time, came) + 3
+                self.time = max(self.time, came) + PACKET_HEADER
             take = min(stop - self.word, size - at)
             self.time = self._take(max(self.time, free), take)
             self.word += take
@@ -292,8 +304,7 @@ class _Model:
         by_layer = np.zeros((len(program.layers), len(isa.COUNTERS)), np.int64)
         np.add.at(by_layer, list(program.instruction_layers), np.diff(trace, axis=0))
         per_batch = len(program.outputs)
-        first_word = max(1, program.config.link_width // 32) - RUN_CHECK - program.slots
-        last_word = self.stamps[per_batch - 1] + STAMP_TO_HOST + program.config.lanes
+        first_end = self.stamps[per_batch - 1]
         return Counters(
             dict(zip(isa.COUNTERS, trace[-1].tolist(), strict=True)),
             self.batches,
@@ -307,5 +318,5 @@ class _Model:
                 )
                 for info, row in zip(program.layers, by_layer, strict=True)
             ),
-            last_word - first_word,
+            latency(program.config, first_end, program.slots),
         )

@@ -8,6 +8,7 @@ how often.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -86,7 +87,7 @@ class _Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
-    def add(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Appends a node; returns the name of its output."""
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
@@ -214,7 +215,7 @@ def _summed(graph: _Graph, layer: Conv2d, window: Window, x: str, before: Quanti
     for y in range(ky):
         for x_at in range(kx):
             start = np.array([y, x_at])
-            end = start + [(height - 1) * sy + 1, (width - 1) * sx + 1]
+            end = start + np.array([(height - 1) * sy + 1, (width - 1) * sx + 1])
             bounds = [graph.constant(start), graph.constant(end), axes, steps]
             parts.append(graph.add("Slice", [sums, *bounds], f"{name}.{y}.{x_at}"))
     total = parts[0]

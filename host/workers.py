@@ -38,7 +38,7 @@ def merged(parts: list[Counters]) -> Counters:
     first = parts[0]
     return MergedCounters(
         total, sum(part.batches for part in parts), first.batch, first.stamps, first.layers,
-        tuple(parts),
+        first.latency, parts=tuple(parts),
     )  # fmt: skip
 
 

@@ -76,6 +76,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self.running.eq(runner.running),
             decoder.running.eq(runner.running),
+            decoder.reset_waits.eq(packets.reset),
             decoder.counters.eq(counters.values),
             runner.start.eq(decoder.start),
             runner.batches.eq(decoder.batches),

@@ -30,8 +30,12 @@ class Decoder(wiring.Component):
         Start a run of so many batches; the ring of input slots below is set from the same cycle on.
     ring : Out
         First byte of the ring of input slots, words of a slot, slots.
+    reset_waits : In
+        A ``RESET`` stands behind the present packet. Input that is not taken at once is dropped
+        from then on, lest it hold up the reset that forgets it anyway.
     input : Out
-        Words of input.
+        Words of input. What is offered stays until it is taken, unless the run ends or a reset
+        waits.
     counters : In
         See `isa.COUNTERS`.
     reset : Out
@@ -45,6 +49,7 @@ class Decoder(wiring.Component):
     start: Signal
     batches: Signal
     ring: data.View
+    reset_waits: Signal
     input: stream.Interface
     counters: data.View
     reset: Signal
@@ -52,16 +57,17 @@ class Decoder(wiring.Component):
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
         super().__init__({
-            "i":        In(stream.Signature(RECEIVED)),
-            "o":        Out(layouts.LINK_STREAM),
+            "i":           In(stream.Signature(RECEIVED)),
+            "o":           Out(layouts.LINK_STREAM),
             **{f"bus_{s.name.lower()}": Out(layouts.host_bus(cfg, s)) for s in Space},
-            "running":  In(1),
-            "start":    Out(1),
-            "batches":  Out(32),
-            "ring":     Out(layouts.ring(cfg)),
-            "input":    Out(stream.Signature(32)),
-            "counters": In(data.ArrayLayout(32, len(isa.COUNTERS))),
-            "reset":    Out(1),
+            "running":     In(1),
+            "start":       Out(1),
+            "batches":     Out(32),
+            "ring":        Out(layouts.ring(cfg)),
+            "reset_waits": In(1),
+            "input":       Out(stream.Signature(32)),
+            "counters":    In(data.ArrayLayout(32, len(isa.COUNTERS))),
+            "reset":       Out(1),
         })  # fmt: skip
         self.buses = [getattr(self, f"bus_{s.name.lower()}") for s in Space]
 
@@ -81,8 +87,11 @@ class Decoder(wiring.Component):
         input_left = Signal(32)
         word = self.i.p.data
 
+        dropping = Signal()
+        """Of this run no more input is taken: a word was missed."""
         with m.If(self.start):
             m.d.sync += input_left.eq(payload[isa.RUN_WORDS.index("input_total")])
+            m.d.sync += dropping.eq(0)
 
         answer = layouts.LINK_STREAM.create()
         self._reply(m, answer)
@@ -118,11 +127,14 @@ class Decoder(wiring.Component):
             self._run(m, cause, payload)
             with m.State("INPUT"):
                 # A run that ends without its input must not leave the packet in the way.
+                wanted = taking & self.running
                 m.d.comb += [
                     self.input.payload.eq(word),
-                    self.input.valid.eq(self.i.valid & taking & self.running),
-                    self.i.ready.eq(self.input.ready & taking & self.running),
+                    self.input.valid.eq(self.i.valid & wanted & ~dropping),
+                    self.i.ready.eq((self.input.ready | dropping) & wanted),
                 ]
+                with m.If(self.input.valid & ~self.input.ready & self.reset_waits):
+                    m.d.sync += dropping.eq(1)
                 with m.If(self.i.valid & self.i.ready):
                     m.d.sync += [*count.less(), input_left.eq(input_left - 1)]
                     m.d.sync += taking.eq(~last_left)

@@ -15,6 +15,9 @@ LINK = data.StructLayout({"data": 32, "last": 1})
 
 LINK_STREAM = stream.Signature(LINK)
 
+INCOMING_STREAM = stream.Signature(data.StructLayout({"data": 32, "last": 1, "cut": 1}))
+"""The same on its way in; with `cut`, `last` came before the whole word had."""
+
 
 def beat(cfg: Config) -> data.StructLayout:
     """What crosses the host link in one transfer."""

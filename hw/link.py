@@ -13,8 +13,9 @@ WORD = 32
 class LinkIn(wiring.Component):
     """Beats to words, the first in the lowest bits.
 
-    A packet that ends within a word has it filled with zeros. A beat of 64 bits is two words;
-    behind a packet of an odd number the second is padding, which `PacketBuffer` drops.
+    A packet that ends within a word has it filled with zeros and marked as cut. A beat of 64 bits
+    is two words; behind a packet of an odd number the second is padding, which `PacketBuffer`
+    drops.
     """
 
     i: stream.Interface
@@ -24,14 +25,19 @@ class LinkIn(wiring.Component):
         self.cfg = cfg
         super().__init__({
             "i": In(stream.Signature(layouts.beat(cfg))),
-            "o": Out(layouts.LINK_STREAM),
+            "o": Out(layouts.INCOMING_STREAM),
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = self.cfg.link_width
         if width == WORD:
-            connect(m, flipped(self.i), flipped(self.o))
+            m.d.comb += [
+                self.o.valid.eq(self.i.valid),
+                self.i.ready.eq(self.o.ready),
+                self.o.p.data.eq(self.i.p.data),
+                self.o.p.last.eq(self.i.p.last),
+            ]
         elif width < WORD:
             self._join(m, WORD // width)
         else:
@@ -42,11 +48,13 @@ class LinkIn(wiring.Component):
         width = self.cfg.link_width
         kept = Signal(WORD - width)
         at = Signal(range(beats))
-        last = (at == beats - 1) | self.i.p.last
+        whole = at == beats - 1
+        last = whole | self.i.p.last
         m.d.comb += [
             self.o.valid.eq(self.i.valid & last),
             self.i.ready.eq(self.o.ready | ~last),
             self.o.p.last.eq(self.i.p.last),
+            self.o.p.cut.eq(~whole),
             self.o.p.data.eq(kept | (self.i.p.data << (at * width))),
         ]
         with m.If(self.i.valid & self.i.ready):

@@ -145,7 +145,8 @@ BLOCK_WIDTH = 18
 
 def product_of_luts(a: Value, w: Value) -> Value:
     """``a * w`` as a sum of partial products, of which synthesis makes no multiplier block."""
-    parts = [(a & bit.replicate(8)).as_signed() << i for i, bit in enumerate(w)]
+    # Cut back to 8 bits: `&` with something unsigned has a ninth, and it is no sign.
+    parts = [(a & bit.replicate(8))[:8].as_signed() << i for i, bit in enumerate(w)]
     return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + (
         (parts[4] + parts[5]) + (parts[6] - parts[7])
     )

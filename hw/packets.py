@@ -21,14 +21,21 @@ class PacketBuffer(wiring.Component):
         Words of packets as they come.
     o : Out
         Whole packets, header first, and one word for each that was refused, in order.
+    reset : Out
+        A ``RESET`` is among the packets that have not left.
     """
 
     i: stream.Interface
     o: stream.Interface
+    reset: Signal
 
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
-        super().__init__({"i": In(layouts.LINK_STREAM), "o": Out(stream.Signature(RECEIVED))})
+        super().__init__({
+            "i":     In(layouts.INCOMING_STREAM),
+            "o":     Out(stream.Signature(RECEIVED)),
+            "reset": Out(1),
+        })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -53,6 +60,14 @@ class PacketBuffer(wiring.Component):
         with m.If(deliver):
             m.d.sync += [self.o.valid.eq(fetched), self.o.payload.eq(read.data)]
 
+        behind_reset = Signal(range(2 * depth))
+        """Where the newest ``RESET`` ends."""
+        gone = Signal(range(2 * depth))
+        """What has left: less than `head` by what is in the registers."""
+        m.d.sync += gone.eq(gone + (self.o.valid & self.o.ready))
+        with m.If(gone == behind_reset):
+            m.d.sync += self.reset.eq(0)
+
         header = Signal(isa.HEADER)
         left = Signal(16)
         cause = Signal(4)
@@ -69,6 +84,8 @@ class PacketBuffer(wiring.Component):
                 m.d.sync += [header.eq(incoming), left.eq(incoming.length)]
                 with m.If(accepted):
                     self._next(m, incoming.length, tail, whole, cause, first=True)
+                    with m.If(self._is_reset(incoming) & self.i.p.last & ~self.i.p.cut):
+                        m.d.sync += [behind_reset.eq(tail + 1), self.reset.eq(1)]
             with m.State("PAYLOAD"):
                 m.d.comb += write.en.eq(accepted)
                 with m.If(accepted):
@@ -80,8 +97,12 @@ class PacketBuffer(wiring.Component):
                 with m.If(self.i.valid):
                     m.next = "SKIP"
                     with m.If(self.i.p.last):
-                        m.d.sync += whole.eq(tail)
-                        m.next = "HEADER"
+                        m.next = "REFUSE"
+                        with m.If(self.i.p.data == 0):
+                            m.d.sync += whole.eq(tail)
+                            m.next = "HEADER"
+                            with m.If(self._is_reset(header)):
+                                m.d.sync += [behind_reset.eq(tail), self.reset.eq(1)]
             with m.State("SKIP"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid & self.i.p.last):
@@ -99,6 +120,9 @@ class PacketBuffer(wiring.Component):
                 m.next = "HEADER"
         return m
 
+    def _is_reset(self, header: data.View):
+        return (header.opcode == isa.Packet.RESET.value) & (header.length == 0)
+
     def _next(
         self,
         m: Module,
@@ -111,7 +135,7 @@ class PacketBuffer(wiring.Component):
     ) -> None:
         """What a word means of which `left` more must follow."""
         m.d.sync += tail.eq(tail + 1)
-        with m.If(self.i.p.last & (left == 0)):
+        with m.If(self.i.p.last & (left == 0) & ~self.i.p.cut):
             m.d.sync += whole.eq(tail + 1)
             m.next = "HEADER"
         with m.Elif(self.i.p.last):

@@ -13,7 +13,8 @@ class AxiStream(wiring.Component):
     buses.
 
     A transfer is a beat of ``cfg.link_width`` bits; there is no TKEEP, because a packet's header
-    tells its length: a packet that ends within a beat has it filled with zeros.
+    tells its length: a packet of an odd number of words has its last beat of 64 bits filled with
+    zeros.
 
     Attributes
     ----------

@@ -79,7 +79,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
     except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise SimulationError(
                 f"no space is left in the cache folder {cache_folder()}; "
                 "free some, or set LEPTON_CACHE to another folder"

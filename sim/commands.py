@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -13,6 +14,9 @@ from .cache import cache_folder
 from .errors import SimulationError
 
 Progress = Callable[[str], None]
+
+FULL = ("No space left on device", "File too large", "File size limit exceeded")
+"""What compilers say when they cannot write."""
 
 
 def processors() -> int:
@@ -55,7 +59,8 @@ def run(
 
 def _failure(command: list[str], code: int, output: str) -> Exception:
     # A linker that maps its output dies of SIGBUS when the disk is full, and says nothing.
-    if "No space left on device" in output or shutil.disk_usage(cache_folder()).free < 1 << 20:
+    full = any(said in output for said in FULL) or code == -signal.SIGXFSZ
+    if full or shutil.disk_usage(cache_folder()).free < 1 << 20:
         return OSError(errno.ENOSPC, "No space left on device")
     telling = ("%Warning", "%Error", "undefined reference", "error:")
     lines = [line for line in output.splitlines() if any(word in line for word in telling)]

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host.cli import bench, compress, cost, generate, profile, run, synth, train
+from host.cli import bench, compress, cost, explore, generate, profile, run, synth, train
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -23,6 +23,7 @@ app.command("profile")(profile.profile)
 app.command("bench")(bench.bench)
 app.command("synth")(synth.synth)
 app.command("train")(train.train)
+app.command("explore")(explore.explore)
 app.command("compress")(compress.compress)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)

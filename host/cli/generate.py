@@ -1,4 +1,4 @@
-"""`lepton compile`, `verilog`, `export` and `configs`: what is made of models and configurations."""
+"""`lepton compile`, `verilog`, `export`, `configs`: what is made of models and configurations."""
 
 import sys
 from pathlib import Path

@@ -35,7 +35,7 @@ def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = Fal
     for i, (before, step) in enumerate(pairwise(steps), 1):
         if before.flattened:
             steps[i] = permute_flattened(step, before.output_shape)
-    _check_multipliers(steps, config)
+    check_multipliers(steps, config)
     where = plan(steps, config, images, keep=layers)
     refused: LeptonError | None = None
     for found in choices(
@@ -50,7 +50,8 @@ def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = Fal
     raise refused
 
 
-def _check_multipliers(steps: list[Step], config: Config) -> None:
+def check_multipliers(steps: list[Step], config: Config) -> None:
+    """Refuses a network that was quantized for wider multipliers than there are."""
     for step in steps:
         widest = int(step.requant.multiplier.max()).bit_length()
         if widest > config.multiplier_width:

@@ -6,6 +6,7 @@ the outside.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from host.compiler.steps import Step
 from host.errors import LeptonError
@@ -75,17 +76,19 @@ def tile(step: Step, cfg: Config, images: int) -> Tiling:
     passes = ky * slices
     best = None
     for block_columns in _splits(columns, cfg.acc_depth // window):
+        column_pieces = _pieces(columns, block_columns)
         for block_rows in _splits(rows, cfg.acc_depth // (window * block_columns)):
+            row_pieces = _pieces(rows, block_rows)
+            pieces = [(r * c, n, m) for c, m in column_pieces for r, n in row_pieces]
             vectors = block_rows * block_columns * window
-            most_tiles = min(tiles, cfg.acc_depth // vectors)
-            for job_tiles in _splits(tiles, most_tiles):
-                shape = block_rows, block_columns, job_tiles
-                jobs = tuple(_jobs(rows, columns, tiles, *shape))
-                cost = _cost(cfg, jobs, passes, window)
-                if best is None or (cost, len(jobs), vectors * job_tiles) < best[0]:
-                    best = (cost, len(jobs), vectors * job_tiles), jobs
+            for job_tiles in _splits(tiles, cfg.acc_depth // vectors):
+                cost, count = _cost(cfg, pieces, _pieces(tiles, job_tiles), passes, window)
+                if best is None or (cost, count, vectors * job_tiles) < best[0]:
+                    shape = block_rows, block_columns, job_tiles
+                    best = (cost, count, vectors * job_tiles), shape
     assert best is not None
-    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, best[1], best[0][0])
+    jobs = tuple(_jobs(rows, columns, tiles, *best[1]))
+    tiling = Tiling(tile_cols, tiles, ky, slices, slice_bytes, jobs, best[0][0])
     _check_fields(step, tiling)
     return tiling
 
@@ -97,24 +100,47 @@ def shortest_pass(tiles: int, vectors: int) -> int:
     return -(-Accumulators.HAZARD // tiles)
 
 
+@lru_cache(1 << 16)
 def _splits(count: int, most: int) -> list[int]:
     """Sizes of pieces worth trying: for each number of pieces the smallest size that gives it."""
     sizes = {-(-count // pieces) for pieces in range(1, count + 1)}
     return sorted((s for s in sizes if s <= most), reverse=True)
 
 
-def _cost(cfg: Config, jobs: tuple[Job, ...], passes: int, window: int) -> int:
-    """Cycles of a step, with what its bursts of results cost; see docs/architecture.md."""
-    total = 0
-    for job in jobs:
-        vectors = job.rows * job.columns * window
-        one_pass = max(vectors, cfg.load_cycles, shortest_pass(job.tiles, vectors))
-        block = one_pass * job.tiles * passes
-        results = job.rows * job.columns * job.tiles
-        burst = results * cfg.beats - one_pass * job.tiles - cfg.result_depth * cfg.beats
-        block = max(block + max(0, burst), results * cfg.beats)
-        total += max(block * job.blocks, Sequencer.FETCH)
-    return total
+def _cost(
+    cfg: Config, blocks: list[tuple[int, int, int]], tiles: list[tuple[int, int]], passes: int,
+    window: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Cycles of a step, with what its bursts of results cost (see docs/architecture.md), and how
+    many jobs it takes.
+
+    `blocks` are positions of a block, blocks in a job and such jobs; `tiles` tiles of a job and
+    such jobs. The explorer asks this of thousands of arrays, so equal jobs are counted, not made.
+    """
+    total = count = 0
+    load, beats = cfg.load_cycles, cfg.beats
+    waiting = cfg.result_depth * beats
+    for some_tiles, tile_jobs in tiles:
+        for positions, some_blocks, block_jobs in blocks:
+            vectors = positions * window
+            one_pass = max(vectors, load, shortest_pass(some_tiles, vectors)) * some_tiles
+            block = one_pass * passes
+            results = positions * some_tiles * beats
+            burst = results - one_pass - waiting
+            if burst > 0:
+                block += burst
+            block = max(block, results)
+            same = tile_jobs * block_jobs
+            total += max(block * some_blocks, Sequencer.FETCH) * same
+            count += same
+    return total, count
+
+
+@lru_cache(1 << 16)
+def _pieces(count: int, size: int) -> list[tuple[int, int]]:
+    """Sizes into which a count is cut, and how many there are of each."""
+    whole, rest = divmod(count, size)
+    return [(size, whole), (rest, 1)] if rest else [(size, whole)]
 
 
 def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):

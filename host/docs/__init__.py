@@ -10,13 +10,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from host.docs import hardware, measured
+from host.docs import campaigns, hardware, measured
 from host.docs.markdown import ROOT
 
 BEGIN = "<!-- begin {} -->"
 END = "<!-- end {} -->"
 
-TABLES: dict[str, Callable[[], str]] = {**hardware.TABLES, **measured.TABLES}
+TABLES: dict[str, Callable[[], str]] = {
+    **hardware.TABLES,
+    **measured.TABLES,
+    **campaigns.TABLES,
+}
 """What makes each table, by the name that stands in the page."""
 
 

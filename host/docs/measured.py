@@ -7,6 +7,7 @@ from collections.abc import Callable
 from host import benchmarks
 from host.cli import app
 from host.docs.markdown import ROOT, table
+from host.explore import figures, resources
 
 NOT_MEASURED = "Not measured yet: `make bench` makes this table."
 
@@ -43,6 +44,61 @@ def _throughput() -> str:
     return table(benchmarks.THROUGHPUT_HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
 
 
+def _explored() -> str:
+    rows = []
+    for device, entry in figures.results()["devices"].items():
+        named = entry.get("before", {})
+        for name, r in named.items():
+            speed = (f"{r['images_per_s']:,.0f}", f"{r['mhz']:.1f}") if r["mhz"] else ("-", "-")
+            why = "does not fit" if r["mhz"] is None else ""
+            rows.append(
+                (
+                    device,
+                    f"`{name}` {why}".strip(),
+                    f"{r['cycles_per_image']:,.0f}",
+                    *reversed(speed),
+                    f"{r['luts']:,}",
+                    f"{r['dsps']:,}",
+                    f"{r['brams']:,}",
+                )
+            )
+        if "recommended" in entry:
+            r = entry["recommended"]
+            f = r["fields"]
+            lanes = f", {f['lanes']} lanes" if f["lanes"] > 1 else ""
+            built = r["mhz_measured"] is not None
+            kind = "measured" if r["luts_measured"] is not None else "estimated"
+            what = f"**{r['variant']}, {f['rows']} x {f['cols']}{lanes}**"
+            rows.append(
+                (
+                    device,
+                    what if built else f"{what} (not placed)",
+                    f"{r['cycles_per_image']:,.0f}",
+                    f"{r['mhz_measured']:.1f}" if built else "-",
+                    f"{r['images_per_s_measured']:,.0f}" if built else "-",
+                    *(f"{r[f'{name}_{kind}']:,}" for name in ("luts", "dsps", "brams")),
+                )
+            )
+    head = ("device", "configuration", "cycles per image", "MHz", "images per second", "LUTs",
+            "DSPs", "block RAMs")  # fmt: skip
+    return table(head, rows, "  rrrrrr") if rows else NOT_MEASURED
+
+
+def _resource_errors() -> str:
+    rows = []
+    for family in ("ice40", "ecp5"):
+        fitted = resources.model(family)
+        errors = fitted.errors()
+        cells = [f"{errors[k]:.1%}" if k in errors else "-" for k in RESOURCES]
+        rows.append((family, fitted.fitted_to, fitted.held_back, *cells))
+    head = ("family", "fitted to", "held back", "LUTs", "FFs", "DSPs", "block RAMs", "SPRAMs",
+            "MHz")  # fmt: skip
+    return table(head, rows, " rrrrrrrr")
+
+
+RESOURCES = ("luts", "ffs", "dsps", "brams", "sprams", "mhz")
+
+
 def _models() -> str:
     rows = []
     for path in sorted((ROOT / "host" / "weights").glob("*.json")):
@@ -77,6 +133,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "benchmarks": _benchmarks,
     "throughput": _throughput,
     "layer-cycles": _layer_cycles,
+    "explored": _explored,
+    "resource-errors": _resource_errors,
     "models": _models,
     "commands": _commands,
 }

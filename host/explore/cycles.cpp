@@ -1,5 +1,5 @@
 // host/cost.py once more, without what only its counters need: the cycle in which each output is
-// read. tests/host/test_explore.py holds the two equal.
+// read. tests/host/test_explore_cycles.py holds the two equal.
 
 #include <algorithm>
 #include <cstdint>
@@ -7,14 +7,15 @@
 
 using i64 = std::int64_t;
 
-struct Layer {  // int64 each, in the order of FIELDS in cycles.py
+struct Layer {  // int64 each, in the order of FIELDS in sketch.py
     i64 window, results, kernel_y, slice, tile, block, allow, allow_slice, allow_kernel_y,
         allow_block, pass_min, beats, tail_beats, wait_input, release_input, wait_emit, emit_words;
 };
 
-struct Machine {  // in the order of MACHINE in cycles.py
+struct Machine {  // in the order of _stamps in cycles.py
     i64 latency, load, depth, fetch, end_fetch, retire, release, run_check, read, read_to_stamp,
-        packet_words, beat_words, slots, slot_words, batches, slots_per_batch;
+        packet_words, beat_words, slots, slot_words, batches, slots_per_batch, packet_stored,
+        packet_header;
 };
 
 namespace {
@@ -58,9 +59,9 @@ struct Model {
             i64 packet = word / longest, at = word % longest;
             i64 size = std::min(longest, words - packet * longest);
             if (at == 0) {
-                i64 came = packet * link_words(longest) + link_words(size) + 2;
+                i64 came = packet * link_words(longest) + link_words(size) + m.packet_stored;
                 came -= m.run_check + m.slots;
-                time = std::max(time, came) + 2;
+                time = std::max(time, came) + m.packet_header;
             }
             i64 n = std::min(stop - word, size - at);
             time = take(std::max(time, free), n);

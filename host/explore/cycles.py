@@ -6,36 +6,39 @@ import ctypes
 import os
 import subprocess
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from host.compiler import _Assembly, _check_multipliers, encode
+from host.compiler import check_multipliers
 from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling
-from host.compiler.memory import plan
+from host.compiler.memory import Plan, plan
 from host.compiler.steps import Step, lower, permute_flattened
-from host.cost import READ_CYCLES, READ_TO_STAMP, RETIRE, RUN_CHECK, result_latency
+from host.cost import (
+    PACKET_HEADER,
+    PACKET_STORED,
+    READ_CYCLES,
+    READ_TO_STAMP,
+    RETIRE,
+    RUN_CHECK,
+    latency,
+    result_latency,
+)  # fmt: skip
 from host.errors import LeptonError
-from host.program import Program
+from host.explore.sketch import Sketch, sketch
 from host.qgraph import QGraph
-from hw import isa
 from hw.config import LIMITS, Config
+from hw.errors import ConfigError
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
 from sim import toolchain
 from sim.cache import cached, digest
 
 SOURCE = Path(__file__).with_name("cycles.cpp")
-FIELDS = (
-    "window", "results", "kernel_y", "slice", "tile", "block", "allow", "allow_slice",
-    "allow_kernel_y", "allow_block", "pass_min", "beats", "tail_beats", "wait_input",
-    "release_input", "wait_emit", "emit_words",
-)  # fmt: skip
-"""Of a layer in cycles.cpp."""
 BATCHES = 3
 """As many as `lepton cost` runs."""
 DEPTHS = ("weight_depth", "table_depth", "program_depth")
@@ -54,7 +57,7 @@ class Cycles:
 
     per_image: float
     latency: int
-    """Cycles until the first batch's output has been read."""
+    """Cycles from the first word of input to the last of the first batch's output."""
     program_words: int
     weight_words: int
     table_words: int
@@ -67,26 +70,6 @@ class Cycles:
             if need > getattr(cfg, name):
                 return f"needs {name}={need} and there is {getattr(cfg, name)}"
         return None
-
-
-class _Sketch(_Assembly):
-    """An assembly that counts the rows of weights and table instead of making them."""
-
-    def _memories(self) -> None:
-        self.weight_base, self.table_base = {}, []
-        self.weight_count = self.table_count = 0
-        for i, (step, tiling) in enumerate(zip(self.steps, self.tilings, strict=True)):
-            for job in tiling.jobs:
-                key = i, job.first_tile, job.tiles
-                if key not in self.weight_base:
-                    self.weight_base[key] = self.weight_count
-                    rows = job.tiles * tiling.passes_per_tile * self.config.load_cycles
-                    self.weight_count += rows
-            self.table_base.append(self.table_count)
-            beats = -(-tiling.tile_cols // self.config.requantizers)
-            tail = -(-encode.tail_cols(step, tiling) // self.config.requantizers)
-            self.table_count += (tiling.tiles - 1) * beats + tail
-        self.weights = self.table = np.zeros((0, 1), np.uint32)
 
 
 class Evaluator:
@@ -103,6 +86,9 @@ class Evaluator:
         self._lowered: dict[int, list[Step]] = {}
         self._fitted: dict[tuple, tuple[Step, Tiling]] = {}
         self._known: dict[tuple, Cycles | str] = {}
+        self._plans: dict[tuple, Plan | str] = {}
+        self._sketches: dict[tuple, Sketch] = {}
+        self._least: dict[int, int] = {}
         _library()
 
     def __call__(self, cfg: Config) -> Cycles:
@@ -123,43 +109,76 @@ class Evaluator:
             return self._evaluate(cfg, deep=False)
         return found
 
+    @cached_property
+    def acc_width(self) -> int:
+        """The narrowest accumulator that the network cannot overflow, before any array's own."""
+        low, high = LIMITS["acc_width"]
+        while low < high:
+            middle = (low + high) // 2
+            try:
+                lower(self.graph, middle)
+                high = middle
+            except LeptonError:
+                low = middle + 1
+        return low
+
+    def scratchpad_bytes(self, cfg: Config) -> int:
+        """The smallest scratchpad, a power of two, that holds a batch on `cfg`."""
+        images = max(1, self.batch // cfg.lanes)
+        if images not in self._least:
+            steps = self._steps(cfg)
+            size, most = LIMITS["scratchpad_bytes"]
+            while size <= most:
+                try:
+                    self._plan(steps, replace(cfg, scratchpad_bytes=size), images)
+                    break
+                except (LeptonError, ConfigError):
+                    size *= 2
+            else:
+                self._plan(steps, replace(cfg, scratchpad_bytes=most), images)
+            self._least[images] = size
+        return self._least[images]
+
     def _evaluate(self, cfg: Config, *, deep: bool = True) -> Cycles:
         if self.batch % cfg.lanes:
             raise LeptonError(f"a batch of {self.batch} does not fill {cfg.lanes} lanes evenly")
         images = self.batch // cfg.lanes
         steps = self._steps(cfg)
-        _check_multipliers(steps, cfg)
-        where = plan(steps, cfg, images)
-        most = replace(cfg, **{name: LIMITS[name][1] for name in DEPTHS}) if deep else cfg
+        check_multipliers(steps, cfg)
+        where = self._plan(steps, cfg, images)
         reason: LeptonError | None = None
         for found in choices(
             len(steps), lambda i, folding: self._fit(i, steps[i], cfg, images, folding=folding)
         ):
-            sketch = _Sketch(
-                self.graph, most, images, False, [s for s, _ in found], [t for _, t in found], where
-            )
-            try:
-                program = sketch.program()
-            except LeptonError as error:
-                reason = error
-                continue
-            stamps = _stamps(program)
-            batches = len(stamps) // len(program.outputs)
-            ends = stamps[len(program.outputs) - 1 :: len(program.outputs)]
-            cycles = Cycles(
-                per_image=float(ends[-1] - ends[0]) / ((batches - 1) * self.batch),
-                latency=int(ends[0]),
-                program_words=len(program.words),
-                weight_words=sketch.weight_count,
-                table_words=sketch.table_count,
-                scratchpad_bytes=where.used,
-            )
-            misfit = cycles.misfit(most)
+            cycles = self._timed(found, where, cfg, images)
+            misfit = None if deep else cycles.misfit(cfg)
             if misfit is None:
                 return cycles
             reason = LeptonError(f"the network {misfit}")
         assert reason is not None
         raise reason
+
+    def _timed(
+        self, found: list[tuple[Step, Tiling]], where: Plan, cfg: Config, images: int
+    ) -> Cycles:
+        key = (
+            tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
+        )  # fmt: skip
+        if key not in self._sketches:
+            self._sketches[key] = sketch(found, where, images, cfg.requantizers)
+        plain = self._sketches[key]
+        slots_per_batch = images if where.batched else 1
+        stamps = _stamps(plain, where, cfg, slots_per_batch)
+        per_batch = plain.outputs
+        ends = stamps[per_batch - 1 :: per_batch]
+        return Cycles(
+            per_image=float(ends[-1] - ends[0]) / ((BATCHES - 1) * self.batch),
+            latency=latency(cfg, int(ends[0]), where.slots),
+            program_words=plain.words,
+            weight_words=plain.passes * cfg.load_cycles,
+            table_words=plain.table,
+            scratchpad_bytes=where.used,
+        )
 
     def _steps(self, cfg: Config) -> list[Step]:
         if cfg.acc_width not in self._lowered:
@@ -169,6 +188,18 @@ class Evaluator:
                     steps[i] = permute_flattened(step, before.output_shape)
             self._lowered[cfg.acc_width] = steps
         return self._lowered[cfg.acc_width]
+
+    def _plan(self, steps: list[Step], cfg: Config, images: int) -> Plan:
+        key = cfg.scratchpad_bytes, images
+        if key not in self._plans:
+            try:
+                self._plans[key] = plan(steps, cfg, images)
+            except LeptonError as error:
+                self._plans[key] = str(error)
+        found = self._plans[key]
+        if isinstance(found, str):
+            raise LeptonError(found)
+        return found
 
     def _fit(
         self, i: int, step: Step, cfg: Config, images: int, *, folding: bool
@@ -182,40 +213,26 @@ class Evaluator:
         return self._fitted[key]
 
 
-def _stamps(program: Program) -> np.ndarray:
+def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> np.ndarray:
     """When each output of ``BATCHES`` batches has been read."""
-    cfg = program.config
-    rows = [_layer_row(v) for op, v in isa.decode(program.words.tolist()) if op is isa.Op.LAYER]
-    layers = np.array(rows, np.int64)
     machine = np.array(
         [
             result_latency(cfg), cfg.load_cycles, cfg.result_depth, Sequencer.FETCH,
             Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
-            READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), program.slots,
-            program.slot_words, BATCHES, program.slots_per_batch,
+            READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
+            where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
+            PACKET_STORED, PACKET_HEADER,
         ],
         np.int64,
     )  # fmt: skip
-    stamps = np.zeros(int(np.count_nonzero(layers[:, -1])) * BATCHES, np.int64)
+    stamps = np.zeros(sketch.outputs * BATCHES, np.int64)
     pointer = ctypes.POINTER(ctypes.c_int64)
     count = _library().lepton_stamps(
-        machine.ctypes.data_as(pointer), layers.ctypes.data_as(pointer), len(rows),
-        stamps.ctypes.data_as(pointer),
+        machine.ctypes.data_as(pointer), sketch.layers.ctypes.data_as(pointer),
+        len(sketch.layers), stamps.ctypes.data_as(pointer),
     )  # fmt: skip
     assert count == len(stamps)
     return stamps
-
-
-def _layer_row(v: dict[str, int]) -> list[int]:
-    """The fields of an instruction as cycles.cpp has them."""
-    count = {name: v[f"{name}_last"] + 1 for name in isa.LEVELS}
-    return [
-        count["window_x"] * count["window_y"], count["x"] * count["y"], count["kernel_y"],
-        count["slice"], count["tile"], count["block"], v["allow"] - ((v["allow"] >> 15) << 16),
-        v["allow_slice"], v["allow_kernel_y"], v["allow_block"], v["pass_min"],
-        v["beats_last"] + 1, v["tail_beats_last"] + 1, v["wait_input"], v["release_input"],
-        v["wait_emit"], v["emit_words"],
-    ]  # fmt: skip
 
 
 @lru_cache

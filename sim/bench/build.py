@@ -74,9 +74,10 @@ def executable(text: str) -> Path:
                     build_dir=work,
                     log_file=log,
                 )
-            except (SystemExit, subprocess.CalledProcessError) as error:
+            except (SystemExit, RuntimeError, subprocess.CalledProcessError) as error:
                 output = log.read_text().splitlines() if log.exists() else []
-                said = [line for line in output if "%Error" in line or "error:" in line]
+                telling = ("%Warning", "%Error", "error:")
+                said = [line for line in output if any(word in line for word in telling)]
                 raise SimulationError(f"cocotb's build failed: {(said or [error])[0]}") from error
         (work / TOP).rename(folder / TOP)
         shutil.rmtree(work)

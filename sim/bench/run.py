@@ -17,6 +17,10 @@ SEEDS = "LEPTON_BENCH_SEEDS"
 """Environment variable: random networks of a test, a seed or the first and the last of many."""
 
 
+CONFIGS = "LEPTON_BENCH_CONFIGS"
+"""Environment variable: random configurations, in the same form."""
+
+
 def run(simulator: Path, module: str, test: str, folder: Path, case: dict[str, Any]) -> None:
     """Runs a test of a module of this package; AssertionError with what it said when it failed.
 
@@ -50,7 +54,7 @@ def read_case() -> dict[str, Any]:
 
 def _command() -> str:
     """Runs the present test again; everything random in it has a seed."""
-    chosen = {SEEDS: os.environ[SEEDS]} if SEEDS in os.environ else {}
+    chosen = {name: os.environ[name] for name in (SEEDS, CONFIGS) if name in os.environ}
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     return " ".join([*(f"{k}={v}" for k, v in chosen.items()), f"python -m pytest '{test}'"])
 

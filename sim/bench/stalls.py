@@ -38,10 +38,21 @@ def _windows(random: Random) -> Pauses:
         yield from runs(random, 300, 2500)
 
 
+def _shut(random: Random) -> Pauses:
+    """Nothing moves until everything stands still; from then on, all of it."""
+    yield from [True] * SHUT
+    while True:
+        yield False
+
+
 def _drip(random: Random) -> Pauses:
     """Single cycles, far apart, and once in a while two."""
     while True:
         yield from [True] * random.randint(5, 45) + [False] * random.choice((1, 1, 1, 2))
+
+
+SHUT = 20_000
+"""Cycles: far more than any buffer takes to fill."""
 
 
 def runs(random: Random, go: float, stop: float) -> Pauses:
@@ -57,6 +68,7 @@ PATTERNS = {
     "bursts": _bursts,
     "windows": _windows,
     "drip": _drip,
+    "shut": _shut,
 }
 
 PAIRS = (
@@ -68,5 +80,6 @@ PAIRS = (
     ("none", "windows"),
     ("windows", "none"),
     ("mostly", "drip"),
+    ("none", "shut"),
 )
 """Patterns of the input and the output that go well together."""

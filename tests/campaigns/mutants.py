@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ from sim import build, toolchain
 from sim.device import Device, Stall, Stalls
 from tests.campaigns import records
 from tests.e2e import test_packets as packets
+from tests.e2e.packet_grammar import Grammar
+from tests.e2e.packet_model import check_replies
 from tests.formal.prove import tool
 from tests.host.networks import random_network
 
@@ -60,7 +63,10 @@ module lepton(clk, rst, i__payload, i__valid, i__ready, o__payload, o__valid, o_
 endmodule
 """
 
-FLATTEN = "read_verilog lepton.v; hierarchy -top lepton; proc; flatten; opt -full; wreduce; opt -full; memory_collect; opt_clean -purge;"
+FLATTEN = (
+    "read_verilog lepton.v; hierarchy -top lepton; proc; flatten; opt -full; wreduce; opt -full; "
+    "memory_collect; opt_clean -purge;"
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Mutant:
     def where(self) -> str:
         """The wire or the cell, and what is done to it."""
         given = shlex.split(self.options.replace("\\", "\\\\"))
-        named = {a: b for a, b in zip(given, given[1:], strict=False) if a.startswith("-")}
+        named = {a: b for a, b in pairwise(given) if a.startswith("-")}
         mode, port = named.get("-mode", ""), named.get("-port", "").lstrip("\\")
         wire = named.get("-wire", named.get("-cell", "")).lstrip("\\")
         bit = named.get("-wirebit", named.get("-portbit", ""))
@@ -164,7 +170,7 @@ def check_refusals(library: Path) -> None:
 def check_fuzzer(library: Path) -> None:
     for seed, stalls in enumerate(packets.STALLS.values()):
         model = packets.Model(seed=2)
-        grammar = packets.Grammar(model, seed)
+        grammar = Grammar(model, seed)
         with Device(library, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
             model.check(device, model.fill())
             for _ in range(3):
@@ -173,18 +179,23 @@ def check_fuzzer(library: Path) -> None:
                     words = grammar.next()
                     sent.append(words)
                     wanted += [(words, answer) for answer in model.answers(words)]
-                packets.check_replies(device, sent, wanted)
+                check_replies(device, sent, wanted)
                 model.check(device, [packets.packet(Packet.RESET), *model.reads()])
 
 
 class Opened:
     """A device as a transport of the driver."""
 
+    on_progress: Callable[[int], None] | None = None
+
     def __init__(self, device: Device) -> None:
         self.device = device
 
-    def exchange(self, words, last, count, **options):
-        return self.device.exchange(words, last, count, **options)
+    def exchange(self, words: np.ndarray, last: np.ndarray, packets: int) -> list[np.ndarray]:
+        return self.device.exchange(words, last, packets)
+
+    def cycles_to(self, packet: int) -> int | None:
+        return None
 
     def close(self) -> None:
         """The test closes it."""

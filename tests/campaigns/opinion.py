@@ -5,9 +5,10 @@ gives it, where every byte that differs must lie as near to a rounding boundary 
 """
 
 import argparse
-from collections.abc import Iterator
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnxruntime
@@ -42,6 +43,8 @@ class Opinion:
     output_largest: int = 0
     predictions_different: int = 0
     """Images of which the largest logit is another one."""
+    right: int = 0
+    """Images that the reference classifies as their labels say, where labels are given."""
     alone_different: int = 0
     """Of layers by themselves, on equal input."""
     alone_largest: int = 0
@@ -72,7 +75,8 @@ class Runtime:
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The int8 output of every layer for float images."""
-        return dict(zip(self.names, self.session.run(self.names, {INPUT: images}), strict=True))
+        found = cast(list[np.ndarray], self.session.run(self.names, {INPUT: images}))
+        return dict(zip(self.names, found, strict=True))
 
 
 class Second:
@@ -86,7 +90,7 @@ class Second:
             for before, layer in graph
         ]
 
-    def ask(self, images: np.ndarray) -> Opinion:
+    def ask(self, images: np.ndarray, labels: np.ndarray | None = None) -> Opinion:
         """Compares all layers for float images (N, ...)."""
         expected = reference(self.graph, images, layers=True)
         found = self.whole.run(images.astype(np.float32))
@@ -103,6 +107,8 @@ class Second:
         opinion.output_largest = int(away.max())
         flat = [values[last].reshape(len(images), -1).argmax(1) for values in (found, expected)]
         opinion.predictions_different = int(np.count_nonzero(flat[0] != flat[1]))
+        if labels is not None:
+            opinion.right = int(np.count_nonzero(flat[1] == labels))
         source = self.graph.input.quantize(images)
         for (before, layer), alone in zip(self.graph, self.alone, strict=True):
             got = alone.run(before.dequantize(source))[layer.name]
@@ -159,42 +165,48 @@ def scaled(layer: Layer, x: np.ndarray) -> np.ndarray | None:
     return sums.numpy() * factor.reshape(per_channel)
 
 
-def chunks(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Images in pieces that fit any memory."""
-    return (images[i : i + CHUNK] for i in range(0, len(images), CHUNK))
-
-
-def ask(name: str, pixels: np.ndarray) -> Opinion:
-    """The opinion on a shipped model, for images as uint8 (N, C, H, W)."""
+def ask(name: str, images: data.Images) -> Opinion:
+    """The opinion on a shipped model, for images of its data set."""
     second = Second(quantize(models.load(name), data.calibration(name), name=name))
     total = Opinion()
-    for part in chunks(pixels):
-        total.add(second.ask(data.normalize(part, name).numpy()))
+    # In pieces that fit any memory.
+    for i in range(0, len(images.pixels), CHUNK):
+        part = slice(i, i + CHUNK)
+        pixels = data.normalize(images.pixels[part], name).numpy()
+        total.add(second.ask(pixels, np.asarray(images.labels[part])))
     return total
+
+
+def folder_of(text: str) -> tuple[str, Path]:
+    """``mnist=FOLDER``: by name, since MNIST and Fashion-MNIST have files of the same names."""
+    name, equal, folder = text.partition("=")
+    names = [info.dataset for info in models.MODELS.values()]
+    if not equal or name not in names:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER; names are {names}")
+    return name, Path(folder)
 
 
 def main() -> None:
     """Asks about all shipped models, on the whole test sets where a folder has them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--data", action="append", type=Path, default=[], help="folder of a data set (repeatable)"
-    )
-    folders = parser.parse_args().data
+        "--data", action="append", type=folder_of, default=[],
+        help="NAME=FOLDER of a whole data set (repeatable)",
+    )  # fmt: skip
+    folders, start = dict(parser.parse_args().data), time.monotonic()
     rows = []
     for name, info in models.MODELS.items():
-        images, source = data.sample(name), "shipped"
-        for folder in [*folders, None]:
-            try:
-                images = data.load(info.dataset, "test", folder) if folder else images
-            except data.LeptonError:
-                continue
-            source = "test set" if folder else source
-            break
-        opinion = ask(name, images.pixels)
+        images, source = data.sample(name), "the repository"
+        if info.dataset in folders:
+            images, source = data.load(info.dataset, "test", folders[info.dataset]), "test set"
+        opinion = ask(name, images)
         print(f"{name}, {source}: {opinion}")
         rows.append({"model": name, "source": source, **asdict(opinion)})
     found = {"onnxruntime": onnxruntime.__version__, "models": rows}
-    command = " ".join(["make opinion", *(f"--data {f}" for f in folders)])
+    # Where the folders of a machine lie is nobody else's.
+    chosen = " ".join(f"{name}=FOLDER" for name in folders)
+    command = f'make opinion DATA="{chosen}"' if folders else "make opinion"
+    found["seconds"] = round(time.monotonic() - start)
     records.write("onnx", command, found)
 
 

@@ -1,1 +1,1 @@
-"""What is proven of the gateware for all inputs: harnesses in Amaranth, and the tools that prove."""
+"""What is proven of the gateware for all inputs: harnesses in Amaranth, and tools that prove."""

@@ -15,9 +15,9 @@ from hw.outputs import Outputs
 from hw.packets import PacketBuffer
 from hw.sequencer import Sequencer
 from hw.weights import Loader
-from tests.formal.harness import Checks, Harness
-from tests.formal.prove import Task
-from tests.formal.streams import SMALL, ring_of_inputs
+from tests.formal.harness import Checks
+from tests.formal.prove import Bug, Task
+from tests.formal.streams import SMALL, made, ring_of_inputs
 
 
 class ShortPackets:
@@ -25,6 +25,9 @@ class ShortPackets:
 
     packet_words = 2
     link_width = 32
+
+
+SHORT: Any = ShortPackets()
 
 
 def nothing_lost(check: Checks, dut: PacketBuffer) -> None:
@@ -41,7 +44,7 @@ def nothing_lost(check: Checks, dut: PacketBuffer) -> None:
     length, head = check.register(16, "length"), check.register(32, "head")
     closed = accepted & last
     now_length = Mux(index == 0, word[:16], length)
-    good = closed & (now_length == index) & (now_length <= ShortPackets.packet_words)
+    good = closed & ~dut.i.p.cut & (now_length == index) & (now_length <= ShortPackets.packet_words)
     with m.If(accepted):
         m.d.sync += index.eq(Mux(last, 0, index + 1))
         check.assume(index < 12)
@@ -121,12 +124,14 @@ def output_addresses(check: Checks, dut: Outputs) -> None:
     check.prove(~check.state("STAMP") | (left == 0))
 
 
-def bus_addresses(check: Checks, dut: Decoder) -> None:
+def bus_addresses(check: Checks, dut: Any) -> None:
     """A packet never writes outside of a memory, nor during a run, nor what is none."""
     check.assume(check.held(dut.i))
+    # Not the row of the bus, which has no bits for what lies outside of a power of two.
+    row = check.inside["payload"][:32]
     for space, bus in zip(isa.Space, dut.buses, strict=True):
         rows, words = isa.rows(dut.cfg, space), isa.row_words(dut.cfg, space)
-        check.prove(~bus.write | ((bus.row < rows) & (bus.word < words)))
+        check.prove(~bus.write | ((row < rows) & (bus.word < words)))
     check.prove(~dut.bus_trace.write)
 
 
@@ -220,32 +225,64 @@ def weights_in_tiles(check: Checks, dut: Loader) -> None:
     check.prove(~(before.valid & (before.row != 0)) | (dut.address == next_address))
 
 
-def made(dut: Any, properties: Any) -> Harness:
-    return Harness(dut(), properties)
-
-
-def task(name: str, dut: Any, properties: Any, claim: str, **options: Any) -> Task:
+def task(name: str, dut: Any, properties: Any, claim: str, bug: Bug, **options: Any) -> Task:
     settings: dict[str, Any] = {"mode": "prove", "depth": 2, **options}
-    return Task(name, partial(made, dut, properties), claim=claim, **settings)
+    return Task(name, partial(made, dut, properties), claim=claim, bug=bug, **settings)
 
 
 TASKS = [
-    task("packets in and out", partial(PacketBuffer, ShortPackets()), nothing_lost,
-         "the packet buffer loses no word of a whole packet and invents none", mode="bmc", depth=13),
-    task("input addresses", partial(Inputs, SMALL), input_addresses,
-         "words of input go to the ring of slots, in order", mode="bmc", depth=14),
-    task("output addresses", partial(Outputs, SMALL), output_addresses,
-         "an output is read from its source to its end", quick=True),
-    task("bus addresses", partial(Decoder, SMALL), bus_addresses,
-         "no packet writes outside of a memory", mode="bmc", depth=14),
-    task("ring of a run", partial(Decoder, SMALL), ring_in_memory,
-         "a run starts only with input slots in the scratchpad", mode="bmc", depth=16),
-    task("results on the way", partial(Feeder, SMALL), results_fit,
-         "results never overrun their buffer"),
-    task("vector addresses", partial(Feeder, SMALL), nested_addresses,
-         "addresses of vectors are those of the loop nest", mode="bmc", depth=9),
-    task("sequencer", partial(Sequencer, SMALL), sequencer_returns,
-         "every state is left, and each end of the program uses up a batch"),
-    task("tiles", partial(Loader, SMALL), weights_in_tiles,
-         "a tile is loaded row by row without a gap"),
+    task(
+        "packets in and out", partial(PacketBuffer, SHORT), nothing_lost,
+        "the packet buffer loses no word of a whole packet and invents none",
+        Bug("hw.packets", "[tail.eq(whole + 1), whole", "[tail.eq(tail + 1), whole"),
+        mode="bmc", depth=13,
+    ),
+    task(
+        "input addresses", partial(Inputs, SMALL), input_addresses,
+        "words of input go to the ring of slots, in order",
+        Bug("hw.inputs", "with m.If(write_slots_left == 0):", "with m.If(write_slots_left == 1):"),
+        mode="bmc", depth=14,
+    ),
+    task(
+        "output addresses", partial(Outputs, SMALL), output_addresses,
+        "an output is read from its source to its end",
+        Bug("hw.outputs", "self.address.eq(self.address + 4)", "self.address.eq(self.address + 8)"),
+        quick=True,
+    ),
+    task(
+        "bus addresses", partial(Decoder, SMALL), bus_addresses,
+        "no packet writes outside of a memory",
+        Bug("hw.decoder", "row[:24] + count[:16] > memory.depth", "row[:24] > memory.depth"),
+        mode="bmc", depth=14,
+    ),
+    task(
+        "ring of a run", partial(Decoder, SMALL), ring_in_memory,
+        "a run starts only with input slots in the scratchpad",
+        Bug("hw.decoder", "with m.If(end > size):", "with m.If(end > size + 4):", 16),
+        mode="bmc", depth=16,
+    ),
+    task(
+        "results on the way", partial(Feeder, SMALL), results_fit,
+        "results never overrun their buffer",
+        Bug("hw.feeder", "(pending == cfg.result_depth)", "(pending == cfg.result_depth + 1)"),
+        quick=True,
+    ),
+    task(
+        "vector addresses", partial(Feeder, SMALL), nested_addresses,
+        "addresses of vectors are those of the loop nest",
+        Bug("hw.feeder", "Mux(emit | first, base, address)", "Mux(emit, base, address)"),
+        mode="bmc", depth=9,
+    ),
+    task(
+        "sequencer", partial(Sequencer, SMALL), sequencer_returns,
+        "every state is left, and each end of the program uses up a batch",
+        Bug("hw.sequencer", "with m.If(batches_left == 0):", "with m.If(batches_left == 1):"),
+        quick=True,
+    ),
+    task(
+        "tiles", partial(Loader, SMALL), weights_in_tiles,
+        "a tile is loaded row by row without a gap",
+        Bug("hw.weights", "self.address.eq(self.address + 1)", "self.address.eq(self.address + 2)"),
+        quick=True,
+    ),
 ]  # fmt: skip

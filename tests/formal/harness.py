@@ -39,13 +39,13 @@ class Checks:
         return register
 
     def prove(self, condition: Any) -> None:
-        self.m.d.comb += Assert(condition)
+        self.m.d.comb += Assert(condition)  # type: ignore[call-arg]
 
     def assume(self, condition: Any) -> None:
-        self.m.d.comb += Assume(condition)
+        self.m.d.comb += Assume(condition)  # type: ignore[call-arg]
 
     def reach(self, condition: Any) -> None:
-        self.m.d.comb += Cover(condition)
+        self.m.d.comb += Cover(condition)  # type: ignore[call-arg]
 
     def any_constant(self, shape: Any, name: str) -> Signal:
         """Some value, always the same one."""

@@ -16,7 +16,7 @@ from hw import requant
 from hw.config import Config
 from hw.requant import Requant
 from tests.formal.harness import Checks, Harness
-from tests.formal.prove import Task
+from tests.formal.prove import Bug, Task
 
 BIAS, PRODUCT = 1, 3
 """Cycles until the sum with the bias, and until the product, are registered."""
@@ -124,24 +124,32 @@ def product_of(acc_width: int, multiplier_width: int, half: int) -> Harness:
     return harness
 
 
+ROUNDED_UP = Bug("hw.requant", "guard & (sticky | floor[0])", "guard", Requant.LATENCY + 2)
+UNSIGNED = Bug(
+    "hw.requant", "(biased >> HALF) * multiplier", "(biased.as_unsigned() >> HALF) * multiplier",
+    PRODUCT + 2,
+)  # fmt: skip
+
 TASKS = [
     Task(
         "requantizer behind its product, 24 + 12 bits",
         partial(anything_behind, Config(rows=3, cols=2, acc_width=24, multiplier_width=12)),
         "bmc", Requant.LATENCY + 3,
         "shift, rounding and clamp equal docs/numerics.md for every product of 36 bits",
+        ROUNDED_UP,
     ),
     Task(
         "requantizer behind its product, 32 + 16 bits",
         partial(anything_behind, Config()), "bmc", Requant.LATENCY + 3,
         "shift, rounding and clamp equal docs/numerics.md for every product of 48 bits",
+        ROUNDED_UP,
     ),
     Task(
         "requantizer's product, 8 x 4 bits", partial(product_of, 8, 4, 4), "bmc", PRODUCT + 3,
-        "the halves' products add up to the product of sum and multiplier", quick=True,
+        "the halves' products add up to the product of sum and multiplier", UNSIGNED, quick=True,
     ),
     Task(
         "requantizer's product, 10 x 6 bits", partial(product_of, 10, 6, 5), "bmc", PRODUCT + 3,
-        "the halves' products add up to the product of sum and multiplier",
+        "the halves' products add up to the product of sum and multiplier", UNSIGNED,
     ),
 ]  # fmt: skip

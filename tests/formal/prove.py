@@ -1,5 +1,7 @@
 """Proves the assertions of a harness with Yosys, `sby` and an SMT solver, all of them from pip."""
 
+import importlib
+import inspect
 import os
 import shutil
 import subprocess
@@ -7,9 +9,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Literal
 
 from amaranth.back import rtlil
@@ -25,7 +29,22 @@ ENGINES = {
     "z3": "smtbmc --nopresat z3",
 }
 
+REFUTED = 2
+"""What `sby` exits with when there is a counterexample."""
+
 BITWUZLA = Path(__file__).with_name("bitwuzla_stdin.py")
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A fault in the text of the gateware that a proof has to find: one that cannot fail proves
+    nothing."""
+
+    module: str
+    old: str
+    new: str
+    depth: int = 12
+    """Cycles behind reset within which it shows."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,7 @@ class Task:
     mode: Mode
     depth: int
     claim: str
+    bug: Bug
     solver: Literal["bitwuzla", "z3"] = "bitwuzla"
     quick: bool = False
     """Part of the test suite too."""
@@ -49,6 +69,10 @@ class Task:
 
 class ProofError(AssertionError):
     """A property does not hold, or could not be decided; says what `sby` said."""
+
+
+class RefutedError(ProofError):
+    """There is a counterexample."""
 
 
 def tool(name: str) -> str:
@@ -99,8 +123,56 @@ def prove(task: Task, timeout: float = 600) -> float:
         done = run([tool("yowasp-sby"), "-f", "task.sby"], folder, environment, timeout)
         if done.returncode:
             said = [line for line in done.stdout.splitlines() if _tells(line)]
-            raise ProofError(f"{task.name}: {task.claim}: not proven:\n" + "\n".join(said[-15:]))
+            kind = RefutedError if done.returncode == REFUTED else ProofError
+            raise kind(f"{task.name}: {task.claim}: not proven:\n" + "\n".join(said[-15:]))
     return time.monotonic() - start
+
+
+def spoil(task: Task, timeout: float = 600) -> float:
+    """Seconds until a counterexample was found with the task's bug in the gateware.
+
+    ProofError when there is none: then the proof looks away from the very thing it is for.
+    """
+    start = time.monotonic()
+    with seeded(task.bug):
+        try:
+            # z3, which can say what the counterexample is.
+            prove(replace(task, mode="bmc", depth=task.bug.depth, solver="z3"), timeout)
+        except RefutedError:
+            return time.monotonic() - start
+    raise ProofError(f"{task.name}: holds with {task.bug.new!r} for {task.bug.old!r} as well")
+
+
+@contextmanager
+def seeded(bug: Bug) -> Iterator[None]:
+    """The gateware with a bug in it: every occurrence of a text in a module is another."""
+    module = importlib.import_module(bug.module)
+    source = inspect.getsource(module)
+    if bug.old not in source:
+        raise ProofError(f"{bug.module} has no text {bug.old!r}, where a bug was to be seeded")
+    spoiled: dict[str, Any] = {"__name__": module.__name__, "__package__": module.__package__}
+    exec(compile(source.replace(bug.old, bug.new), f"{bug.module} with a bug", "exec"), spoiled)
+    # Their code only: whoever has imported a class or a function of it has the bug as well.
+    changed = [
+        (old, old.__code__, new.__code__)
+        for old, new in _functions(vars(module), spoiled, module.__name__)
+    ]
+    try:
+        for function, _, code in changed:
+            function.__code__ = code
+        yield
+    finally:
+        for function, code, _ in changed:
+            function.__code__ = code
+
+
+def _functions(old: Any, new: Any, module: str) -> Iterator[tuple[FunctionType, FunctionType]]:
+    """Functions of a namespace and of its classes, each with its namesake."""
+    for name, value in list(old.items()):
+        if isinstance(value, FunctionType) and value.__module__ == module and name in new:
+            yield value, new[name]
+        elif isinstance(value, type) and value.__module__ == module and name in new:
+            yield from _functions(vars(value), vars(new[name]), module)
 
 
 def run(

@@ -1,4 +1,4 @@
-"""host/onnx_export.py: ONNX Runtime, which shares no code with Lepton, agrees with the reference."""
+"""host/onnx_export.py: ONNX Runtime, which shares no code with us, agrees with the reference."""
 
 import numpy as np
 import onnx
@@ -19,7 +19,7 @@ from tests.host.networks import random_network
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_onnx_runtime_agrees_on_the_shipped_images(model):
-    opinion = ask(model, data.sample(model).pixels)
+    opinion = ask(model, data.sample(model))
     assert opinion.images == 256
     assert opinion.output_largest <= 1
     assert opinion.layer_largest <= 1

@@ -1,6 +1,7 @@
 """hw/decoder.py"""
 
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -65,8 +66,19 @@ class Bench:
 
         simulate(
             self.dut, whole, cycles=cycles,
-            background=[self._memories, self._run, lawful(self.dut.o), lawful(self.dut.input)],
+            background=[self._memories, self._run, lawful(self.dut.o), self._input_lawful],
         )  # fmt: skip
+
+    async def _input_lawful(self, ctx):
+        """What is offered stays until it is taken, while a run goes on and no reset waits."""
+        dut, offered = self.dut, None
+        while True:
+            _, _, valid, ready, word, running, waits = await ctx.tick().sample(
+                dut.input.valid, dut.input.ready, dut.input.payload, dut.running, dut.reset_waits
+            )
+            if offered is not None and running and not waits:
+                assert (valid, word) == (1, offered)
+            offered = word if valid and not ready else None
 
     async def send(self, ctx, words, cause=None):
         value = cause.value if cause else 0
@@ -394,6 +406,47 @@ async def test_input_that_a_run_leaves_behind_is_dropped_and_answered(b, ctx):
     assert b.does["input"] == words[1 : 1 + len(b.does["input"])]
     # What was left of it is not taken for the next packet.
     assert await b.ask(ctx, packet(Packet.COUNTERS)) == reply(Reply.COUNTERS, b.counters)
+
+
+@bench()
+async def test_input_that_is_not_taken_is_dropped_when_a_reset_waits(b, ctx):
+    """A reset was once held up for ever by an INPUT before it."""
+    await b.send(ctx, RUN)
+    await b.settle(ctx)
+    await b.send(ctx, packet(Packet.INPUT, range(7)))
+    b.input_pause = itertools.repeat(True)
+    blocked = packet(Packet.INPUT, range(7, 17))
+    await b.send(ctx, blocked[:1])
+    ctx.set(b.dut.i.payload, {"data": blocked[1], "cause": 0})
+    ctx.set(b.dut.i.valid, 1)
+    await ctx.tick().repeat(50)
+    assert not ctx.get(b.dut.i.ready), "without a reset behind it, it waits"
+    ctx.set(b.dut.reset_waits, 1)
+    await b.send(ctx, blocked[1:])
+    # What comes between is carried out, and no more input is taken, lest words be missing in it.
+    b.input_pause = itertools.repeat(False)
+    await b.send(ctx, packet(Packet.INPUT, range(50, 55)))
+    assert await b.ask(ctx, packet(Packet.COUNTERS)) == reply(Reply.COUNTERS, b.counters)
+    await b.refuses(ctx, packet(Packet.WRITE, [0, 1, 1]), Cause.BUSY)
+    assert await b.ask(ctx, packet(Packet.RESET)) == reply(Reply.RESET)
+    ctx.set(b.dut.reset_waits, 0)
+    assert b.does["input"] == list(range(7))
+    # The next run takes its input.
+    await b.send(ctx, RUN)
+    await b.send(ctx, packet(Packet.INPUT, range(100, 109)))
+    await b.settle(ctx)
+    assert b.does["input"] == [*range(7), *range(100, 109)]
+
+
+@bench(stalls_out="random")
+async def test_input_that_is_taken_at_once_is_not_dropped_for_a_reset(b, ctx):
+    b.input_pause = itertools.repeat(False)
+    await b.send(ctx, RUN)
+    await b.settle(ctx)
+    ctx.set(b.dut.reset_waits, 1)
+    await b.send(ctx, packet(Packet.INPUT, range(15)))
+    assert await b.ask(ctx, packet(Packet.RESET)) == reply(Reply.RESET)
+    assert b.does["input"] == list(range(15))
 
 
 @bench()

@@ -31,6 +31,11 @@ def words_of(packet):
     return [{"data": word, "last": int(i == len(packet) - 1)} for i, word in enumerate(packet)]
 
 
+def incoming(packet):
+    """Words on their way in, none of them cut."""
+    return [{**word, "cut": 0} for word in words_of(packet)]
+
+
 def padded(packet, width):
     """What a wide link cannot help adding."""
     return packet + [0] * (len(packet) % 2) if width == 64 else packet
@@ -57,7 +62,7 @@ def transfer(dut, given, count, stalls_in, stalls_out):
 def test_beats_become_words(width, stalls_in, stalls_out):
     packets = random_packets(width)
     given = [beat for packet in packets for beat in beats_of(packet, width)]
-    wanted = [word for packet in packets for word in words_of(padded(packet, width))]
+    wanted = [word for packet in packets for word in incoming(padded(packet, width))]
     dut = LinkIn(Config(link_width=width))
     assert transfer(dut, given, len(wanted), stalls_in, stalls_out) == wanted
 
@@ -74,13 +79,13 @@ def test_words_become_beats(width, stalls_in, stalls_out):
 
 
 @pytest.mark.parametrize("width", [8, 16], ids="width={}".format)
-def test_a_packet_that_ends_within_a_word_is_filled_and_the_next_begins_afresh(width):
+def test_a_packet_that_ends_within_a_word_is_marked_and_the_next_begins_afresh(width):
     dut = LinkIn(Config(link_width=width))
     top = (1 << width) - 1
-    whole = beats_of([0x01020304], width)
+    whole, after = beats_of([0x01020304], width), incoming([0x01020304])
     for count in range(1, 32 // width):
         cut = [{"data": top, "last": int(i == count - 1)} for i in range(count)]
-        wanted = [{"data": (1 << count * width) - 1, "last": 1}, {"data": 0x01020304, "last": 1}]
+        wanted = [{"data": (1 << count * width) - 1, "last": 1, "cut": 1}, *after]
         assert transfer(dut, cut + whole, 2, "none", "random") == wanted
 
 

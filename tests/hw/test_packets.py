@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hw.config import Config
-from hw.isa import Cause
+from hw.isa import Cause, Packet
 from hw.packets import PacketBuffer, ReplyMux
 from tests.hw.simulation import STALLS, get, lawful, pauses, put, simulate
 
@@ -25,8 +25,9 @@ def packet(length, count=None, seed=0):
 
 def beats(words, link):
     """As they come out of the link: one of 64 bits ends with padding where it must."""
-    words = words + [0xFFFFFFFF] * (len(words) % 2) if link == "64 bits" else words
-    return [{"data": word, "last": int(i == len(words) - 1)} for i, word in enumerate(words)]
+    words = words + [0] * (len(words) % 2) if link == "64 bits" else words
+    ends = (int(i == len(words) - 1) for i in range(len(words)))
+    return [{"data": w, "last": last, "cut": 0} for w, last in zip(words, ends, strict=True)]
 
 
 def whole(words):
@@ -49,9 +50,9 @@ def expected(words, link):
         return refused(words, Cause.OVERSIZE)
     if count < length:
         return refused(words, Cause.TRUNCATED)
-    if count > length + padding:
+    if count > length + padding or any(words[length + 1 :]):
         return refused(words, Cause.EXCESS)
-    return whole([*words, 0xFFFFFFFF][: length + 1])
+    return whole([*words, 0][: length + 1])
 
 
 def transfer(packets, link, stalls_in="none", stalls_out="none"):
@@ -103,13 +104,107 @@ def test_a_wrong_length_leaves_the_header_and_the_cause(link, length, count, cau
     transfer([GOOD, words, GOOD], link)
 
 
-def test_one_word_too_many_is_excess_on_a_link_of_words_and_padding_on_a_wider_one():
-    words = packet(1, 2)
-    assert expected(words, "to 32 bits") == refused(words, Cause.EXCESS)
-    transfer([words, GOOD], "to 32 bits")
-    words = packet(2, 2)
-    assert beats(words, "64 bits")[-1] == {"data": 0xFFFFFFFF, "last": 1}
-    transfer([words, GOOD], "64 bits")
+@links
+def test_one_word_too_many_is_excess(link):
+    """On a wide link it was once taken for the padding of the last beat, which is zero."""
+    words = packet(2, 3)
+    assert expected(words, link) == refused(words, Cause.EXCESS)
+    transfer([words, GOOD], link)
+
+
+def test_padding_is_zero_and_no_word_of_the_packet():
+    for length in (0, 2, LONGEST):
+        words = packet(length)
+        assert beats(words, "64 bits")[-1] == {"data": 0, "last": 1, "cut": 0}
+        transfer([words, GOOD], "64 bits")
+
+
+def test_one_word_missing_in_a_wide_beat_cannot_be_told_from_a_word_of_zero():
+    """The beats are the same: only what carries them could tell."""
+    words = packet(3)
+    assert beats(words[:3], "64 bits") == beats([*words[:3], 0], "64 bits")
+    assert expected(words[:3], "64 bits") == whole([*words[:3], 0])
+    transfer([words[:3], GOOD], "64 bits")
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, LONGEST])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_packet_that_is_cut_within_a_word_is_truncated(length, missing):
+    """Also within its last one, which was once filled with zeros and passed on."""
+    dut = PacketBuffer(LINKS["to 32 bits"])
+    words = packet(length)[: max(1, 1 + length - missing)]
+    given = beats(words, "to 32 bits")
+    given[-1]["cut"] = 1
+
+    async def testbench(ctx):
+        await put(ctx, dut.i, given + beats(GOOD, "to 32 bits"), pauses("none"))
+        came = await get(ctx, dut.o, 1 + len(GOOD), pauses("none"))
+        assert came == refused(words, Cause.TRUNCATED) + whole(GOOD)
+
+    simulate(dut, testbench)
+
+
+RESET = Packet.RESET.value << 24
+
+
+@links
+@pytest.mark.parametrize("stalls_out", STALLS)
+def test_a_reset_is_announced_from_its_last_word_until_it_has_left(link, stalls_out):
+    rng = np.random.default_rng(seed=8)
+    others = [
+        packet(0), packet(4), packet(LONGEST), packet(3, 1),  # none of these is a reset, nor
+        [RESET | 1, 5], [RESET, 1], [RESET | 1], [RESET, 0, 0, 0], [RESET | LONGEST + 1, 2, 3],
+    ]  # fmt: skip
+    packets = []
+    for _ in range(60):
+        packets += [others[rng.integers(0, len(others))]] * (rng.random() < 0.8)
+        packets += [[RESET]] * (rng.random() < 0.3)
+    dut = PacketBuffer(LINKS[link])
+    wanted = [word for words in packets for word in expected(words, link)]
+    resets = [i for i, word in enumerate(wanted) if word == {"data": RESET, "cause": 0}]
+    ends = np.cumsum([len(beats(words, link)) for words in packets])
+    came_with = [int(n) for n, words in zip(ends, packets, strict=True) if words == [RESET]]
+    assert len(resets) == len(came_with) > 10
+    sent = left = 0
+
+    async def source(ctx):
+        for beat in (beat for words in packets for beat in beats(words, link)):
+            nonlocal sent
+            await put(ctx, dut.i, [beat], pauses("none"))
+            sent += 1
+
+    async def sink(ctx):
+        nonlocal left
+        rest = pauses(stalls_out, 2)
+        while left < len(wanted):
+            ctx.set(dut.o.ready, not next(rest))
+            waiting = any(left <= a and sent >= b for a, b in zip(resets, came_with, strict=True))
+            _, _, valid, ready, announced = await ctx.tick().sample(
+                dut.o.valid, dut.o.ready, dut.reset
+            )
+            if waiting:
+                assert announced, f"a reset waits behind word {left}"
+            elif announced:
+                # A cycle late at the most, when the reset's word has just left.
+                assert left - 1 in resets or any(sent + 1 >= b for b in came_with), left
+            left += valid & ready
+
+    simulate(dut, source, sink, cycles=20_000)
+
+
+def test_no_reset_is_announced_when_none_is_there():
+    dut = PacketBuffer(LINKS["to 32 bits"])
+
+    async def testbench(ctx):
+        for words in (packet(2), [RESET | 1, 5], [RESET, 1], [RESET]):
+            await put(ctx, dut.i, beats(words, "to 32 bits"), pauses("none"))
+            await ctx.tick().repeat(2)
+            assert ctx.get(dut.reset) == (words == [RESET]), words
+        await get(ctx, dut.o, 3 + 2 + 1 + 1, pauses("none"))
+        await ctx.tick().repeat(2)
+        assert not ctx.get(dut.reset)
+
+    simulate(dut, testbench)
 
 
 @links

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+from dataclasses import asdict
 from functools import cache
+from random import Random
 
 import pytest
 
@@ -12,8 +14,10 @@ from host.quantization import quantize
 from hw.config import Config, named
 from sim import build as cores
 from sim.bench import build, cases, tops
+from sim.bench.run import CONFIGS as RANDOM_CONFIGS
 from sim.bench.run import SEEDS, run
-from sim.bench.stalls import PAIRS
+from sim.bench.stalls import PAIRS, PATTERNS
+from tests.host.configs import random_config
 from tests.host.networks import random_network
 
 CONFIGS = {
@@ -38,8 +42,8 @@ IMAGES = 4
 RESETS = 3
 
 
-def seeds():
-    first, _, last = os.environ.get(SEEDS, "0-7").partition("-")
+def seeds(variable=SEEDS, default="0-7"):
+    first, _, last = os.environ.get(variable, default).partition("-")
     return range(int(first), int(last or first) + 1)
 
 
@@ -49,13 +53,15 @@ def network(seed):
     return quantize(module, inputs), inputs[:IMAGES].numpy()
 
 
-def networks(folder, cfg):
-    """Those that fit, with a batch of 1 to 3 images each: the last batch may be filled in part."""
+def networks(folder, cfg, batch=1):
+    """Those that fit, with 1 to 3 batches of images each: the last may be filled in part."""
     found = []
     for seed in seeds():
         graph, images = network(seed)
         with contextlib.suppress(LeptonError):
-            found.append(cases.write(folder, f"seed {seed}", graph, cfg, images, 1 + seed % 3))
+            found.append(
+                cases.write(folder, f"seed {seed}", graph, cfg, images, (1 + seed % 3) * batch)
+            )
     assert len(found) > len(seeds()) // 2, "most networks do not fit"
     return found
 
@@ -67,6 +73,41 @@ def test_stalls_change_no_byte(config, stalls, tmp_path):
     case = cases.case(networks(tmp_path, cfg), stalls=stalls)
     simulator = build.executable(cores.verilog(cfg))
     run(simulator, "core", "layers_equal_the_reference", tmp_path, case)
+
+
+@pytest.mark.parametrize("seed", seeds(RANDOM_CONFIGS, "8"), ids="config={}".format)
+def test_random_core_under_random_stalls_with_resets_equals_the_reference(seed, tmp_path):
+    cfg, random = random_config(seed), Random(seed)
+    stalls = (random.choice(["none", *PATTERNS]), random.choice(["none", *PATTERNS]))
+    case = cases.case(networks(tmp_path, cfg, batch=cfg.lanes), stalls=stalls, resets=1)
+    simulator = build.executable(cores.verilog(cfg))
+    run(simulator, "core", "a_run_after_a_reset_in_mid_run_is_right", tmp_path, case)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_packet_works_at_its_smallest_and_largest(config, tmp_path):
+    cfg = CONFIGS[config]
+    case = {"config": asdict(cfg), "stalls": ("half", "every third"), "axi": False}
+    simulator = build.executable(cores.verilog(cfg))
+    run(simulator, "packets", "every_packet_works_at_its_smallest_and_largest", tmp_path, case)
+
+
+def test_every_packet_works_at_its_smallest_and_largest_on_axi_stream(tmp_path):
+    case = {"config": asdict(tops.AXI), "stalls": ("none", "bursts"), "axi": True}
+    simulator = build.executable(build.convert("axi"))
+    run(simulator, "packets", "every_packet_works_at_its_smallest_and_largest", tmp_path, case)
+
+
+def test_a_packet_that_ends_within_a_word_is_refused(tmp_path):
+    case = {"config": asdict(CONFIGS["odd"]), "stalls": ("none", "half")}
+    simulator = build.executable(cores.verilog(CONFIGS["odd"]))
+    run(simulator, "packets", "a_packet_that_ends_within_a_word_is_refused", tmp_path, case)
+
+
+def test_a_word_in_the_padding_is_refused(tmp_path):
+    case = {"config": asdict(tops.AXI), "stalls": ("half", "none")}
+    simulator = build.executable(build.convert("axi"))
+    run(simulator, "packets", "a_word_in_the_padding_is_refused", tmp_path, case)
 
 
 @pytest.mark.parametrize(

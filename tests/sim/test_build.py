@@ -154,7 +154,6 @@ def test_a_cache_that_is_no_folder_is_named(tmp_path, monkeypatch):
 
 
 def test_a_configuration_is_converted_once(cache, monkeypatch):
-    pytest.importorskip("hw.verilog")
     from hw.config import NAMED
 
     told = []

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,12 +175,13 @@ def test_a_closed_core_says_so(echo):
 
 @pytest.mark.parametrize("suffix", ["vcd", "fst"])
 def test_waves_are_written(tmp_path, suffix):
-    try:
-        library = build.compile_library(echo_verilog(32), waves=suffix)
-    except SimulationError as error:
-        if "liblz4-dev" in str(error) or "zlib1g-dev" in str(error):
-            pytest.skip(str(error))
-        raise
+    headers = [Path("/usr/include") / name for name in ("lz4.h", "zlib.h")]
+    if suffix == "fst" and not all(header.exists() for header in headers):
+        # Packages of the system that no wheel brings: then the refusal is what must be right.
+        with pytest.raises(SimulationError, match=r"FST .* apt install (liblz4|zlib1g)-dev"):
+            build.compile_library(echo_verilog(32), waves=suffix)
+        return
+    library = build.compile_library(echo_verilog(32), waves=suffix)
     _, words, last = packets([20], seed=9)
     file = tmp_path / f"waves.{suffix}"
     with Device(library, waves=file) as device:

@@ -1,0 +1,159 @@
+"""Makes benchmarks/explore.json: what the explorer finds for lenet-cifar10 on each device, beside
+the configurations that had a name before there was one. Run it again to go on.
+
+    python -m host.explore.figures ecp5-85k --minutes 30
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from host import catalog
+from host.compiler import compile
+from host.cost import predict
+from host.errors import LeptonError
+from host.explore import report
+from host.explore.choice import Candidate, Wishes
+from host.explore.cycles import Evaluator
+from host.explore.resources import model as fitted
+from host.explore.run import Question, explore
+from host.measurement import Watcher
+from host.program import write_whole
+from host.synth import DEVICES, synthesize
+from host.synth.tools import SynthesisError
+from hw.config import named
+from sim.cache import cache_folder
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
+VERSION = 1
+MODEL, BATCH = "lenet-cifar10", 16
+BEFORE = ("tiny", "default", "wide")
+"""The configurations that had a name before the explorer."""
+SEEDS = 3
+"""Of a named configuration."""
+SHAPES = 240
+
+
+def results() -> dict[str, Any]:
+    """What is stored; nothing where there is no file."""
+    if not RESULTS.exists():
+        return {"version": VERSION, "devices": {}}
+    found = json.loads(RESULTS.read_text())
+    if found.get("version") != VERSION:
+        raise LeptonError(f"{RESULTS} is of another version; remove it to measure anew")
+    return found
+
+
+def before(device_name: str) -> dict[str, dict[str, Any]]:
+    """What the named configurations reach on a device, or why they do not."""
+    graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
+    found: dict[str, dict[str, Any]] = {}
+    for name in BEFORE:
+        cfg = named(name)
+        cycles = predict(compile(graph, cfg, batch=BATCH)).cycles_per_image
+        built = synthesize(cfg, device, tell=lambda _: None)
+        used = built.usage.record()
+        found[name] = {"cycles_per_image": cycles, **used, "mhz": None, "images_per_s": None}
+        try:
+            mhz = max(built.place(SEEDS, tell=lambda _: None).frequencies)
+        except SynthesisError as error:
+            found[name]["why_not"] = str(error)
+            continue
+        found[name] |= {"mhz": mhz, "images_per_s": round(mhz * 1e6 / cycles, 1)}
+    return found
+
+
+def measure(device_name: str, minutes: float, variants: list[str]) -> dict[str, Any]:
+    """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
+    graphs = {name: catalog.find(name).quantize(16) for name in (MODEL, *variants)}
+    folder = cache_folder() / "explore"
+    folder.mkdir(parents=True, exist_ok=True)
+    question = Question(
+        graphs, (device_name,), BATCH, Wishes(), budget_s=60 * minutes, shapes=SHAPES
+    )
+    path = folder / f"{device_name}-{'-'.join(Path(v).name for v in variants) or 'plain'}.db"
+    answer = explore(question, path, Said())
+    report.write(answer, folder)
+    best = answer.recommendation.candidate
+    assert best is not None
+    confirm(best, graphs[best.point.variant])
+    return {
+        "recommended": best.record(),
+        "reason": answer.recommendation.sentence,
+        "evaluated": answer.evaluated,
+        "model_seconds": round(answer.model_s, 2),
+    }
+
+
+def confirm(candidate: Candidate, graph: Any) -> None:
+    """The whole compiler agrees with the cycles that the search was led by."""
+    point = candidate.point
+    counters = predict(compile(graph, point.config, batch=point.batch))
+    if (counters.cycles_per_image, counters.latency) != (
+        point.cycles.per_image, point.cycles.latency,
+    ):  # fmt: skip
+        raise LeptonError(
+            f"the explorer has {point.cycles.per_image} cycles per image and the compiler "
+            f"{counters.cycles_per_image}"
+        )
+
+
+def speed(device_name: str) -> float:
+    """Distinct configurations per second of one processor, cycles and resources."""
+    graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
+    import random
+    import time
+
+    from host.explore.space import Shape, Space
+
+    space = Space({MODEL: Evaluator(graph, BATCH)}, {device.family: fitted(device.family)},
+                  {device.name: device}, BATCH)  # fmt: skip
+    source = random.Random(1)
+    start, stop = time.process_time(), 0.0
+    while stop - start < 10:
+        space.points(
+            Shape(MODEL, device.name, source.randint(3, 32), source.randint(2, 24),
+                  source.choice([1, 2, 4]))
+        )  # fmt: skip
+        stop = time.process_time()
+    return space.evaluated / (stop - start)
+
+
+class Said(Watcher):
+    """Tells in lines."""
+
+    def begin(self, stage: str, total: int | None = None) -> None:
+        print(f"{stage} ...", flush=True)
+
+    def note(self, text: str) -> None:
+        print(f"  {text}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Measures one device, or the speed of the models."""
+    parser = argparse.ArgumentParser(prog="python -m host.explore.figures", description=__doc__)
+    parser.add_argument("device", choices=list(DEVICES))
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--variant", action="append", default=[])
+    parser.add_argument("--before", action="store_true", help="only the named configurations")
+    parser.add_argument("--speed", action="store_true", help="only how fast the models are")
+    chosen = parser.parse_args(arguments)
+    stored = results()
+    if chosen.speed:
+        stored["configurations_per_s"] = round(speed(chosen.device))
+        print(f"{stored['configurations_per_s']:,} configurations per second and processor")
+    else:
+        entry = stored["devices"].setdefault(chosen.device, {})
+        if chosen.before:
+            entry["before"] = before(chosen.device)
+        else:
+            entry |= measure(chosen.device, chosen.minutes, chosen.variant)
+        print(json.dumps(entry, indent=2))
+    write_whole(RESULTS, (json.dumps(stored, indent=2) + "\n").encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

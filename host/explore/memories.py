@@ -1,0 +1,95 @@
+"""The memories of a core and the blocks that they take, before any synthesis: an estimate."""
+
+from dataclasses import dataclass
+
+from host.synth.devices import Device
+from hw import isa
+from hw.config import Config
+from hw.packets import RECEIVED
+from hw.weights import SinglePortBank
+
+
+@dataclass(frozen=True)
+class Shape:
+    """So many equal memories."""
+
+    count: int
+    width: int
+    depth: int
+    bytewise: bool = False
+    """Each byte has a write enable of its own."""
+    single_port: bool = False
+    """May be single-port RAM where the part has it."""
+
+    def blocks(self, width: int, depth: int) -> int:
+        """Blocks of that form that one of these memories takes."""
+        rows = -(-self.depth // depth)
+        if not self.bytewise:
+            return -(-self.width // width) * rows
+        # Enables are of 8 or 9 bits; narrower forms hold a byte in several blocks.
+        count = self.width // 8
+        return (-(-count // (width // 8)) if width >= 8 else count * (8 // width)) * rows
+
+
+def shapes(cfg: Config) -> list[Shape]:
+    """All memories of a core with their sizes in bits and rows."""
+    lanes, columns, acc = cfg.lanes, cfg.cols, cfg.acc_width
+    packets = 1 << (2 * (cfg.packet_words + 1) - 1).bit_length()
+    # As `layouts.result` has it, which takes long to ask.
+    target = cfg.address_width + (cfg.table_depth - 1).bit_length()
+    result = target + (max(2, cfg.beats) - 1).bit_length()
+    bank_depth = cfg.scratchpad_bytes // (2 * cfg.bank_bytes)
+    found = [
+        Shape(cfg.weight_ports, 8 * columns, cfg.weight_depth, bytewise=True, single_port=True),
+        Shape(2 * lanes, 8 * cfg.bank_bytes, bank_depth, bytewise=True),
+        Shape(lanes * columns, acc, cfg.acc_depth),
+        Shape(lanes * columns, acc, cfg.result_depth),
+        Shape(cfg.requantizers, 32 * isa.TABLE_WORDS, cfg.table_depth),
+        Shape(1, 32, cfg.program_depth),
+        Shape(1, RECEIVED_BITS, packets),
+        Shape(1, result, cfg.result_depth),
+    ]
+    if cfg.trace_depth:
+        found.append(Shape(1, 32 * len(isa.COUNTERS), cfg.trace_depth))
+    return found
+
+
+RECEIVED_BITS = RECEIVED.size
+BLOCKS = {
+    "ice40": ((16, 256), (8, 512), (4, 1024), (2, 2048)),
+    "ecp5": ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
+}
+"""Widths of a block of RAM and the rows that it then has."""
+LEAST_BITS = {"ice40": 0, "ecp5": 1025}
+"""Of a memory that becomes blocks; ECP5 makes smaller ones of LUTs."""
+RAM_LUTS = 4
+"""LUTs of 16 rows of 4 bits."""
+SINGLE_PORT = (SinglePortBank.WIDTH, SinglePortBank.DEPTH)
+
+
+@dataclass(frozen=True)
+class Memories:
+    """What all memories take."""
+
+    brams: int
+    sprams: int
+    luts: int
+    """Of memories that are made of LUTs."""
+
+
+def blocks(cfg: Config, device: Device) -> Memories:
+    """Of all memories of a core on that device, as Yosys is expected to map them."""
+    brams = sprams = luts = 0
+    free = device.sprams
+    for shape in shapes(cfg):
+        if shape.single_port and free:
+            width, depth = SINGLE_PORT
+            need = shape.count * -(-shape.width // width) * -(-shape.depth // depth)
+            if need <= free:
+                sprams += need
+                continue
+        if shape.width * shape.depth < LEAST_BITS[device.family]:
+            luts += shape.count * RAM_LUTS * -(-shape.width // 4) * -(-shape.depth // 16)
+            continue
+        brams += shape.count * min(shape.blocks(*form) for form in BLOCKS[device.family])
+    return Memories(brams, sprams, luts)

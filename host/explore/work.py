@@ -1,0 +1,37 @@
+"""What a worker does for the explorer: one run of Yosys, or one seed of nextpnr."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from host.synth import device, synthesize
+from host.synth.tools import SynthesisError
+from hw.config import Config
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work; a seed of 0 is synthesis alone."""
+
+    key: str
+    """Of the point."""
+    device: str
+    fields: dict[str, int]
+    seed: int = 0
+
+
+def carry_out(job: Job) -> dict[str, Any]:
+    """What came out: the cells, with a seed also the frequency; or why it failed."""
+    try:
+        built = synthesize(Config(**job.fields), device(job.device), tell=_silent)
+        found: dict[str, Any] = {"usage": built.usage.record(), "worker": os.getpid()}
+        if job.seed:
+            # Those before it are in the cache, or on their way there.
+            found["mhz"] = built.place(job.seed, tell=_silent).frequencies[job.seed - 1]
+    except SynthesisError as error:
+        return {"failure": str(error)}
+    return found
+
+
+def _silent(_: str) -> None:
+    pass
