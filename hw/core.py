@@ -77,6 +77,7 @@ class Core(wiring.Component):
             self.running.eq(runner.running),
             decoder.running.eq(runner.running),
             decoder.reset_waits.eq(packets.reset),
+            packets.reset_done.eq(decoder.reset),
             decoder.counters.eq(counters.values),
             runner.start.eq(decoder.start),
             runner.batches.eq(decoder.batches),

@@ -22,19 +22,23 @@ class PacketBuffer(wiring.Component):
     o : Out
         Whole packets, header first, and one word for each that was refused, in order.
     reset : Out
-        A ``RESET`` is among the packets that have not left.
+        A ``RESET`` has come that has not been carried out.
+    reset_done : In
+        One has been carried out.
     """
 
     i: stream.Interface
     o: stream.Interface
     reset: Signal
+    reset_done: Signal
 
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
         super().__init__({
-            "i":     In(layouts.INCOMING_STREAM),
-            "o":     Out(stream.Signature(RECEIVED)),
-            "reset": Out(1),
+            "i":          In(layouts.INCOMING_STREAM),
+            "o":          Out(stream.Signature(RECEIVED)),
+            "reset":      Out(1),
+            "reset_done": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
@@ -60,13 +64,11 @@ class PacketBuffer(wiring.Component):
         with m.If(deliver):
             m.d.sync += [self.o.valid.eq(fetched), self.o.payload.eq(read.data)]
 
-        behind_reset = Signal(range(2 * depth))
-        """Where the newest ``RESET`` ends."""
-        gone = Signal(range(2 * depth))
-        """What has left: less than `head` by what is in the registers."""
-        m.d.sync += gone.eq(gone + (self.o.valid & self.o.ready))
-        with m.If(gone == behind_reset):
-            m.d.sync += self.reset.eq(0)
+        resets = Signal(range(depth + 2))
+        """Of those stored, and of the one that has left and is at work."""
+        reset_came = Signal()
+        m.d.comb += self.reset.eq(resets != 0)
+        m.d.sync += resets.eq(resets + reset_came - self.reset_done)
 
         header = Signal(isa.HEADER)
         left = Signal(16)
@@ -84,8 +86,9 @@ class PacketBuffer(wiring.Component):
                 m.d.sync += [header.eq(incoming), left.eq(incoming.length)]
                 with m.If(accepted):
                     self._next(m, incoming.length, tail, whole, cause, first=True)
-                    with m.If(self._is_reset(incoming) & self.i.p.last & ~self.i.p.cut):
-                        m.d.sync += [behind_reset.eq(tail + 1), self.reset.eq(1)]
+                    m.d.comb += reset_came.eq(
+                        self._is_reset(incoming) & self.i.p.last & ~self.i.p.cut
+                    )
             with m.State("PAYLOAD"):
                 m.d.comb += write.en.eq(accepted)
                 with m.If(accepted):
@@ -101,8 +104,7 @@ class PacketBuffer(wiring.Component):
                         with m.If(self.i.p.data == 0):
                             m.d.sync += whole.eq(tail)
                             m.next = "HEADER"
-                            with m.If(self._is_reset(header)):
-                                m.d.sync += [behind_reset.eq(tail), self.reset.eq(1)]
+                            m.d.comb += reset_came.eq(self._is_reset(header))
             with m.State("SKIP"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid & self.i.p.last):

@@ -35,8 +35,11 @@ def main() -> int:
     parser.add_argument("--packets", type=int, default=1_000_000, help="how many, at least")
     parser.add_argument("--seed", type=int, default=1, help="the first of the seeds")
     given = parser.parse_args()
-    start, sent, answered = time.monotonic(), 0, Counter[str]()
-    seed = given.seed
+    checkpoint = records.Checkpoint("fuzz", given.packets, given.seed)
+    before = checkpoint.load()
+    answered = Counter[str](before.get("replies", {}))
+    sent, seed = before.get("packets", 0), before.get("seed", given.seed)
+    start = time.monotonic() - before.get("seconds", 0)
     while sent < given.packets:
         # A width has all kinds of stalls before the next one comes.
         width = LINK_WIDTHS[seed // len(STALLS) % len(LINK_WIDTHS)]
@@ -50,8 +53,11 @@ def main() -> int:
             return 1
         sent += ROUNDS * ROUND
         seed += 1
+        seconds = round(time.monotonic() - start)
+        checkpoint.save({"packets": sent, "seed": seed, "replies": answered, "seconds": seconds})
         print(f"{sent:,} packets, {answered.total():,} replies are right", flush=True)
     seconds = round(time.monotonic() - start)
+    checkpoint.remove()
     command = f"make fuzz PACKETS={given.packets} SEED={given.seed}"
     found = {
         "seconds": seconds, "seed": given.seed, "packets": sent, "different": 0,

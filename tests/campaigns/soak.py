@@ -182,9 +182,11 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=10_000, help="how many, at most")
     parser.add_argument("--seed", type=int, default=1, help="of the first core")
     given = parser.parse_args()
-    start, counted = time.monotonic(), Counter[str]()
+    checkpoint = records.Checkpoint("soak", given.minutes, given.packets, given.cores, given.seed)
+    before = checkpoint.load()
+    counted, seed = Counter[str](before.get("counted", {})), before.get("seed", given.seed)
+    start = time.monotonic() - before.get("seconds", 0)
     deadline = start + 60 * given.minutes
-    seed = given.seed
     while seed < given.seed + given.cores:
         enough = counted["packets"] >= given.packets
         if enough and time.monotonic() > deadline:
@@ -195,8 +197,11 @@ def main() -> int:
             print(f"DIFFERENT: {error}", file=sys.stderr)
             return 1
         seed += 1
+        seconds = round(time.monotonic() - start)
+        checkpoint.save({"counted": counted, "seed": seed, "seconds": seconds})
         told = ", ".join(f"{value:,} {name}" for name, value in counted.items())
-        print(f"{time.monotonic() - start:.0f} s: {told}", flush=True)
+        print(f"{seconds} s: {told}", flush=True)
+    checkpoint.remove()
     seconds = round(time.monotonic() - start)
     command = f"make soak MINUTES={given.minutes:g} PACKETS={given.packets} SEED={given.seed}"
     found = {"seconds": seconds, "seed": given.seed, "different": 0, **counted}
