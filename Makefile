@@ -20,7 +20,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format types bench fuzz soak opinion verilog waves docs clean
+.PHONY: help setup sim test lint format types bench fuzz soak opinion verilog waves docs clean resources explored
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,15 @@ types: $(READY) ## Check the types
 
 bench: $(READY) ## Measure the figures of the README into benchmarks/results.json
 	$(BIN)/lepton bench
+
+resources: $(READY) ## Synthesize what estimates are fitted to, into benchmarks/resources.json (hours; goes on)
+	$(BIN)/python -m host.explore.collect ice40
+	$(BIN)/python -m host.explore.collect ecp5
+
+explored: $(READY) ## Explore lenet-cifar10 on each FPGA, into benchmarks/explore.json (hours; goes on)
+	$(BIN)/python -m host.explore.figures up5k
+	$(BIN)/python -m host.explore.figures ecp5-25k
+	$(BIN)/python -m host.explore.figures ecp5-85k
 
 fuzz: $(READY) ## Send a million good and damaged packets into benchmarks/fuzz.json (SEED=, PACKETS=)
 	$(BIN)/python -m tests.campaigns.fuzz --seed $(SEED) --packets $(PACKETS)

@@ -10,6 +10,7 @@ from host.docs.markdown import ROOT, table
 from host.explore import figures, resources
 
 NOT_MEASURED = "Not measured yet: `make bench` makes this table."
+NOT_EXPLORED = "Not measured yet: `make explored` makes this table."
 
 
 def _records() -> list[dict]:
@@ -68,6 +69,7 @@ def _explored() -> str:
             lanes = f", {f['lanes']} lanes" if f["lanes"] > 1 else ""
             built = r["mhz_measured"] is not None
             kind = "measured" if r["luts_measured"] is not None else "estimated"
+            note = "" if kind == "measured" else " estimated"
             what = f"**{r['variant']}, {f['rows']} x {f['cols']}{lanes}**"
             rows.append(
                 (
@@ -76,12 +78,12 @@ def _explored() -> str:
                     f"{r['cycles_per_image']:,.0f}",
                     f"{r['mhz_measured']:.1f}" if built else "-",
                     f"{r['images_per_s_measured']:,.0f}" if built else "-",
-                    *(f"{r[f'{name}_{kind}']:,}" for name in ("luts", "dsps", "brams")),
+                    *(f"{r[f'{name}_{kind}']:,}{note}" for name in ("luts", "dsps", "brams")),
                 )
             )
     head = ("device", "configuration", "cycles per image", "MHz", "images per second", "LUTs",
             "DSPs", "block RAMs")  # fmt: skip
-    return table(head, rows, "  rrrrrr") if rows else NOT_MEASURED
+    return table(head, rows, "  rrrrrr") if rows else NOT_EXPLORED
 
 
 def _resource_errors() -> str:

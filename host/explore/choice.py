@@ -119,7 +119,7 @@ class Wishes:
             said.append(f"at most {self.max_latency_ms:g} ms")
         if self.max_luts is not None:
             said.append(f"at most {self.max_luts:,} LUTs")
-        return " and ".join(said) or "no demand but the part"
+        return " and ".join(said) or "what the part has"
 
 
 OBJECTIVES = ("latency", "throughput", "luts", "dsps", "brams", "price")
@@ -204,7 +204,7 @@ def _reason(best: Candidate, wishes: Wishes, among: int) -> str:
     if wishes.max_latency_ms is not None:
         aim = "the cheapest part that is fast enough, and the most images per second on it"
     return (
-        f"{describe(best)}: {aim} with {wishes.sentence()}, of {among} candidates; "
+        f"{describe(best)}: {aim} with {wishes.sentence()}, of {among:,} candidates; "
         f"{_figures(best)}, {HOW[best.state]}."
     )
 

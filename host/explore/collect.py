@@ -52,7 +52,7 @@ def drawn(family: str) -> Iterator[tuple[str, Config]]:
                 scratchpad_bytes=1 << source.randint(12, 15 if small else 16),
                 trace_depth=source.choice([0, 0, 0, 64]),
                 packet_words=source.choice([63, 127, 255]),
-                product_registers=source.choice([1, 2]),
+                product_registers=source.choice([1, 2, 2]),
             )
         except ConfigError:
             continue

@@ -5,9 +5,13 @@ from collections.abc import Callable
 from host.explore import choice
 from host.explore.choice import ESTIMATED, PLACED, SYNTHESIZED, Candidate, Wishes
 from host.explore.work import Job
+from host.synth.devices import DEVICES
+from hw.config import NAMED
 
 YOSYS_SHARE, PLACE_SHARE = 0.5, 0.8
 """Of the budget, until which Yosys runs, and then first seeds; behind that more seeds."""
+FILL = 0.9
+"""Of a part's LUTs, that an estimate may take: it may be off, and the last are hard to route."""
 FIRST_SEEDS, SEEDS = 4, 5
 """Candidates that are placed at all, and seeds of the best of them."""
 
@@ -16,7 +20,8 @@ def next_jobs(found: list[Candidate], wishes: Wishes, share: float, workers: int
     """What to do next, one job for each worker, when that share of the budget is spent."""
     if share >= 1:
         return []
-    promising = [c for c in found if wishes.excess(c) == 0] or sorted(
+    meeting = [c for c in found if wishes.excess(c) == 0]
+    promising = [c for c in meeting if c.state != ESTIMATED or _roomy(c)] or sorted(
         (c for c in found if not c.failure), key=wishes.excess
     )[:8]
     stages: list[Callable[[list[Candidate], Wishes], list[tuple[Candidate, int]]]]
@@ -35,8 +40,16 @@ def next_jobs(found: list[Candidate], wishes: Wishes, share: float, workers: int
     return []
 
 
+def _roomy(candidate: Candidate) -> bool:
+    there = DEVICES[candidate.point.device].available["luts"]
+    return candidate.resource("luts") <= FILL * there
+
+
 def _to_synthesize(candidates: list[Candidate], wishes: Wishes) -> list[tuple[Candidate, int]]:
-    """The best untried ones, and between them what is best in something else."""
+    """The one to beat; the best untried ones, and between them what is best in something else."""
+    own = [c for c in candidates if c.point.config == NAMED.get(c.point.device)]
+    if any(c.state == ESTIMATED for c in own):
+        return [(c, 0) for c in own if c.state == ESTIMATED]
     front = [c for c in choice.front(candidates) or candidates if c.state == ESTIMATED]
     by_aim = sorted(front, key=wishes.rank)
     by_latency = sorted(front, key=lambda c: c.latency_ms)

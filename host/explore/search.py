@@ -25,7 +25,7 @@ NAMES = tuple(f.name for f in fields(Cycles))
 def search(
     space: Space, kept: Store, wishes: Wishes, shapes: int, until: float, watch: Watcher
 ) -> list[Candidate]:
-    """Candidates of so many shapes: of each those that no other one of it beats.
+    """Candidates of so many shapes: of each those that no other one of it beats; and the named.
 
     What the store has is taken from there; what is found goes there, shape by shape.
     """
@@ -33,7 +33,7 @@ def search(
 
     sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=SEED)
     study = optuna.create_study(directions=store.DIRECTIONS[store.SHAPES], sampler=sampler)
-    found: list[Candidate] = []
+    found = [Candidate(point) for point in space.named()]
     known: set[Shape] = set()
     before = kept.trials(store.SHAPES)
     study.add_trials(before)

@@ -8,7 +8,7 @@ from host.explore.cycles import Cycles, Evaluator
 from host.explore.resources import Estimate, Model
 from host.qgraph import Conv2d, QGraph
 from host.synth.devices import Device
-from hw.config import LIMITS, Config
+from hw.config import LIMITS, NAMED, Config
 from hw.errors import ConfigError
 
 MOST_ROWS, MOST_COLUMNS = 64, 48
@@ -58,6 +58,14 @@ class Point:
         return self.cycles.latency / (mhz * 1e3)
 
 
+def base(device: str) -> Config:
+    """What all fields are that the search leaves alone: those of the device's named configuration.
+
+    There is no trace: it is for profiling, costs memory and makes nothing faster.
+    """
+    return replace(NAMED.get(device, Config()), trace_depth=0)
+
+
 @dataclass
 class Space:
     """The choices for one network at one batch size."""
@@ -70,16 +78,14 @@ class Space:
     batch: int
     fixed: Mapping[str, int] = field(default_factory=dict)
     """Fields that the user has set."""
-    base: Config = field(default_factory=lambda: Config(trace_depth=0))
-    """Of all other fields. The trace is for profiling; it costs memory and makes nothing faster."""
     evaluated: int = 0
     """Configurations that the models were asked about."""
     refused: dict[str, int] = field(default_factory=dict)
     """Why configurations do not run, and how many of each."""
 
     def __post_init__(self) -> None:
-        self.base.with_fields(self.fixed)
-        self._acc_width: dict[tuple, int] = {}
+        for name in self.devices:
+            base(name).with_fields(self.fixed)
 
     def values(self, name: str) -> list[int]:
         """What a field of a shape may be."""
@@ -98,11 +104,27 @@ class Space:
                         for lanes in self.values("lanes"):
                             yield Shape(variant, device, r, c, lanes)
 
+    def named(self) -> Iterator[Point]:
+        """The configurations that have a name, as they are, where they run the network."""
+        for variant, evaluator in self.evaluators.items():
+            for device in self.devices.values():
+                for cfg in NAMED.values():
+                    if not self.fixed.items() <= dict(cfg.items()).items():
+                        continue
+                    self.evaluated += 1
+                    try:
+                        cycles = evaluator(cfg)
+                    except LeptonError as error:
+                        self._refuse(str(error))
+                        continue
+                    guess = self.models[device.family](cfg, device)
+                    yield Point(variant, device.name, self.batch, cfg, cycles, guess)
+
     def least(self, shape: Shape) -> Estimate | None:
         """What the smallest choice of a shape takes; None where there is none."""
         evaluator, device = self.evaluators[shape.variant], self.devices[shape.device]
         try:
-            cfg = self._deep(next(self._choices(shape)), evaluator)
+            cfg = self._deep(shape.device, next(self._choices(shape)), evaluator)
         except (StopIteration, LeptonError, ConfigError) as error:
             self._refuse(str(error))
             return None
@@ -122,7 +144,7 @@ class Space:
             self.evaluated += 1
             try:
                 # Deep memories first; then those that the program needs.
-                deep = self._deep(choice, evaluator)
+                deep = self._deep(shape.device, choice, evaluator)
                 cycles = evaluator(deep)
                 cfg = self._derived(deep, cycles)
             except (LeptonError, ConfigError) as error:
@@ -155,10 +177,10 @@ class Space:
                             "result_depth": result_depth,
                         }  # fmt: skip
 
-    def _deep(self, choice: dict[str, int], evaluator: Evaluator) -> Config:
+    def _deep(self, device: str, choice: dict[str, int], evaluator: Evaluator) -> Config:
         """The choice with memories that hold any program, and the least accumulator width."""
         most = {name: LIMITS[name][1] for name in DERIVED if name not in self.fixed}
-        cfg = replace(self.base, **{**most, **choice})
+        cfg = replace(base(device), **{**most, **choice})
         if "acc_width" not in self.fixed:
             cfg = replace(cfg, acc_width=max(evaluator.acc_width, cfg.sum_width))
         if "scratchpad_bytes" not in self.fixed:

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from host.synth import device, synthesize
-from host.synth.tools import SynthesisError
+from host.synth import Scope, device, synthesize
+from host.synth.tools import SynthesisError, tool
 from hw.config import Config
 
 
@@ -18,12 +18,18 @@ class Job:
     device: str
     fields: dict[str, int]
     seed: int = 0
+    scope: str = Scope.CORE
 
 
 def carry_out(job: Job) -> dict[str, Any]:
-    """What came out: the cells, with a seed also the frequency; or why it failed."""
+    """What came out: the cells, with a seed also the frequency; or why it failed.
+
+    SynthesisError when a tool is missing here: that says nothing about the configuration.
+    """
+    tool("yosys")
+    tool(f"nextpnr-{device(job.device).family}")
     try:
-        built = synthesize(Config(**job.fields), device(job.device), tell=_silent)
+        built = synthesize(Config(**job.fields), device(job.device), Scope(job.scope), tell=_silent)
         found: dict[str, Any] = {"usage": built.usage.record(), "worker": os.getpid()}
         if job.seed:
             # Those before it are in the cache, or on their way there.

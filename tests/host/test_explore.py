@@ -1,6 +1,7 @@
 """The explorer: its space, its models, its choice, what it keeps and what it refuses."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -24,9 +25,12 @@ from host.explore.run import Question, explore
 from host.explore.schedule import next_jobs
 from host.explore.space import Point, Shape, Space
 from host.explore.store import Store
+from host.explore.work import Job, carry_out
+from host.farm import Farm
 from host.measurement import Watcher
+from host.synth import Scope, synthesize, tools
 from host.synth.devices import DEVICES
-from hw.config import Config
+from hw.config import NAMED, Config, named
 
 ROOT = Path(__file__).parents[2]
 MODELS = ["explore", "lenet5-mnist", "--budget-minutes", "0", "--shapes", "3"]
@@ -169,6 +173,38 @@ def test_yosys_comes_before_place_and_route_before_more_seeds():
     assert next_jobs(found, Wishes(), 1.0, 2) == []
 
 
+def test_a_worker_finds_what_yosys_and_nextpnr_find_here():
+    cfg, device = named("tiny"), DEVICES["ecp5-25k"]
+    built = synthesize(cfg, device, Scope.ARRAY, tell=lambda _: None)
+    jobs = [Job("a", device.name, dict(cfg.items()), s, scope=Scope.ARRAY) for s in (0, 1)]
+    with Farm(workers=1) as farm:
+        found = dict(farm.map(carry_out, jobs))
+    assert found[0]["usage"] == found[1]["usage"] == built.usage.record()
+    assert "mhz" not in found[0]
+    assert found[1]["mhz"] == built.place(1, tell=lambda _: None).frequencies[0]
+    assert found[0]["worker"] != os.getpid()
+
+
+def test_a_missing_tool_is_no_failure_of_the_configuration(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    tools.tool.cache_clear()
+    try:
+        with pytest.raises(tools.SynthesisError, match="synthesis needs yosys"):
+            carry_out(Job("a", "up5k", dict(Config().items())))
+    finally:
+        tools.tool.cache_clear()
+
+
+def test_what_place_and_route_cannot_do_is_kept_as_a_failure_with_its_reason(monkeypatch):
+    def too_large(*_, **__):
+        raise tools.SynthesisError("this does not fit up5k: it needs 9 dsps of 8")
+
+    monkeypatch.setattr("host.explore.work.synthesize", too_large)
+    found = carry_out(Job("a", "up5k", dict(Config().items())))
+    assert found == {"failure": "this does not fit up5k: it needs 9 dsps of 8"}
+
+
 @pytest.mark.parametrize("family", ["ice40"])
 def test_the_resource_model_is_off_by_a_tenth_at_most_on_what_it_was_not_fitted_to(family):
     errors = resources.model(family).errors()
@@ -198,10 +234,10 @@ def test_a_search_goes_on_where_it_was_and_loses_nothing(graph, tmp_path):
 
     first = run(6)
     again = run(6)
-    assert again.evaluated == 0
+    assert again.evaluated == len(NAMED)
     assert [c.record() for c in again.candidates] == [c.record() for c in first.candidates]
     more = run(10)
-    assert more.evaluated > 0
+    assert more.evaluated > len(NAMED)
     known = {c.point.key for c in more.candidates}
     assert known > {c.point.key for c in first.candidates}
 
