@@ -15,12 +15,15 @@ MINUTES ?= 10
 PACKETS ?= 1000000
 # Of `make opinion`: whole test sets, as mnist=FOLDER ...; of the others, the images that ship.
 DATA ?=
+# Of `make mutants`: how many.
+MUTANTS ?= 400
 
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format types bench fuzz soak opinion verilog waves docs clean resources explored
+.PHONY: help setup sim test lint format types bench fuzz soak opinion formal coverage mutants verilog \
+	waves docs clean resources explored
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +85,18 @@ verilog: $(READY) ## Write build/lepton-CONFIG.v (CONFIG=default)
 waves: $(READY) ## Record the signals of the tiny core while it runs one image (WAVES=FILE)
 	@mkdir -p $(dir $(WAVES))
 	$(BIN)/lepton run lenet5-mnist --config tiny --images 1 --waves $(WAVES)
+
+formal: $(READY) ## Prove everything of tests/formal, and that each proof finds a bug
+	$(BIN)/python -m tests.formal
+
+coverage: $(READY) ## Line, toggle and functional coverage of the core's tests (docs/coverage.md)
+	rm -rf build/coverage
+	$(BIN)/python -m tests.campaigns.coverage
+	$(BIN)/python -m host.docs
+
+mutants: $(READY) ## Seed MUTANTS faults into the netlist and count those the tests find (SEED=1)
+	$(BIN)/python -m tests.campaigns.mutants --count $(MUTANTS) --seed $(SEED)
+	$(BIN)/python -m host.docs
 
 docs: $(READY) ## Write the generated pages and tables again
 	$(BIN)/python -m host.docs

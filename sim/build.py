@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from . import toolchain
+from . import coverage, toolchain
 from .cache import cached, digest
 from .commands import Progress, processors, run, tell
 from .errors import SimulationError
@@ -157,6 +157,10 @@ def compile_library(
         common += ("-DVM_TRACE=1", f"-DVM_TRACE_{waves.upper()}=1")
     if waves == "fst":
         libraries = ("-lz", "-llz4")
+    covered = coverage.folder() is not None
+    if covered:
+        flags += coverage.FLAGS
+        common += ("-DVM_COVERAGE=1",)
     slow = (*common, *toolchain.SLOW_FLAGS)
     fast = (*common, *toolchain.FAST_FLAGS)
     identity = [*_identity(found), *flags, *slow, *fast]
@@ -189,6 +193,8 @@ def compile_library(
         objects = [str(path) for path in [*sorted(work.glob("*.o")), *runtime]]
         target = str(folder / LIBRARY)
         run([[compiler, "-shared", "-Wl,-z,defs", "-pthread", "-o", target, *objects, *libraries]])
+        if covered:
+            (work / coverage.VERILOG).rename(folder / coverage.VERILOG)
         shutil.rmtree(work)
 
     key = digest(text, harness.source.read_text(), *identity)

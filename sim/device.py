@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from . import build
+from . import build, coverage
 from .errors import SimulationError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Device:
         else:
             form = None if waves is None else cast(build.WaveFormat, waves.suffix[1:])
             path = build.library(source, waves=form, progress=progress)
+        self._path = path
         self._library = _load(path)
         stalls = stalls or Stalls()
         self._core = self._library.lepton_create(
@@ -143,6 +144,7 @@ class Device:
     def close(self) -> None:
         """Ends the simulation and its waves; nothing else works afterwards."""
         if self._core is not None:
+            coverage.collect(self._library, self._core, self._path.parent)
             self._library.lepton_destroy(self._core)
             self._core = None
 

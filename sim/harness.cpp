@@ -13,6 +13,9 @@
 
 #include "Vlepton.h"
 #include "verilated.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 using Waves = VerilatedFstC;
@@ -269,6 +272,12 @@ private:
 #endif
     }
 
+#if VM_COVERAGE
+public:
+    void coverage(const char* path) { context_.coveragep()->write(path); }
+
+private:
+#endif
     VerilatedContext context_;
     Vlepton top_{&context_};
 #if VM_TRACE
@@ -296,6 +305,10 @@ EXPORT void* lepton_create(const Stall* input, const Stall* output, const char* 
 }
 
 EXPORT void lepton_destroy(void* core) { delete static_cast<Core*>(core); }
+
+#if VM_COVERAGE
+EXPORT void lepton_coverage(void* core, const char* path) { static_cast<Core*>(core)->coverage(path); }
+#endif
 
 EXPORT void lepton_reset(void* core) { static_cast<Core*>(core)->reset(); }
 

@@ -6,6 +6,9 @@
 
 #include "Vlepton.h"
 #include "verilated.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 
 // Verilator's own vl_fatal aborts the process, and Python with it.
 void vl_fatal(const char*, int, const char*, const char* message) {
@@ -104,6 +107,12 @@ private:
         top_.eval();
     }
 
+#if VM_COVERAGE
+public:
+    void coverage(const char* path) { context_.coveragep()->write(path); }
+
+private:
+#endif
     VerilatedContext context_;
     Vlepton top_{&context_};
     uint64_t divisor_;
@@ -120,6 +129,10 @@ private:
 EXPORT void* lepton_create(uint64_t divisor) { return new Core(divisor); }
 
 EXPORT void lepton_destroy(void* core) { delete static_cast<Core*>(core); }
+
+#if VM_COVERAGE
+EXPORT void lepton_coverage(void* core, const char* path) { static_cast<Core*>(core)->coverage(path); }
+#endif
 
 EXPORT void lepton_reset(void* core) { static_cast<Core*>(core)->reset(); }
 

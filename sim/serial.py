@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import build
+from . import build, coverage
 from .errors import SimulationError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class SerialCore:
     """Path of the serial port."""
 
     def __init__(self, cfg: "Config", *, divisor: int = 8, noise: Noise | None = None) -> None:
-        self._library = _load(build.serial_library(cfg, divisor))
+        self._path = build.serial_library(cfg, divisor)
+        self._library = _load(self._path)
         self._core = self._library.lepton_create(divisor)
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
@@ -84,6 +85,7 @@ class SerialCore:
             return
         self._end.set()
         self._thread.join()
+        coverage.collect(self._library, self._core, self._path.parent)
         self._library.lepton_destroy(self._core)
         os.close(self._master)
         os.close(self._slave)

@@ -9,6 +9,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+if os.environ.get("LEPTON_COVERAGE"):
+    from tests.campaigns import functional
+
+    functional.watch()
+
+
 @pytest.fixture(autouse=True)
 def no_dataset_of_this_machine(monkeypatch):
     monkeypatch.delenv("LEPTON_DATA", raising=False)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from host.docs import campaigns, hardware, measured
+from host.docs import campaigns, evidence, hardware, measured
 from host.docs.markdown import ROOT
 
 BEGIN = "<!-- begin {} -->"
@@ -20,6 +20,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **hardware.TABLES,
     **measured.TABLES,
     **campaigns.TABLES,
+    **evidence.TABLES,
 }
 """What makes each table, by the name that stands in the page."""
 

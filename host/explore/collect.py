@@ -96,7 +96,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         device, cfg = next(source)
         wanted = dict(cfg.items())
         same = [p for p in known if p["device"] == device and p["config"] == wanted]
-        if same and not (again and same[0]["gateware"] != now):
+        if same and not (again and same[0].get("gateware") != now):
             continue
         if time.monotonic() > until:
             return

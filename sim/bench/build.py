@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from cocotb_tools.runner import Verilator, VerilatorControlFile, Verilog
 
-from sim import build, cache, toolchain
+from sim import build, cache, coverage, toolchain
 from sim.errors import SimulationError
 
 TOP = "lepton"
@@ -58,7 +58,9 @@ def executable(text: str) -> Path:
     """The simulator of some Verilog with a top `lepton`, built unless the cache has it."""
     # It links cocotb's libraries where they are now.
     identity = [importlib.metadata.version("cocotb"), inspect.getfile(Verilator), toolchain.host()]
-    identity += [toolchain.verilator().version, *FLAGS, PORTS.read_text()]
+    covered = coverage.folder() is not None
+    flags = (*FLAGS, *coverage.FLAGS) if covered else FLAGS
+    identity += [toolchain.verilator().version, *flags, PORTS.read_text()]
 
     def make(folder: Path) -> None:
         work = folder / "work"
@@ -70,7 +72,7 @@ def executable(text: str) -> Path:
                 Verilator().build(
                     sources=[VerilatorControlFile(PORTS), Verilog(source)],
                     hdl_toplevel=TOP,
-                    build_args=FLAGS,
+                    build_args=flags,
                     build_dir=work,
                     log_file=log,
                 )
@@ -80,6 +82,8 @@ def executable(text: str) -> Path:
                 said = [line for line in output if any(word in line for word in telling)]
                 raise SimulationError(f"cocotb's build failed: {(said or [error])[0]}") from error
         (work / TOP).rename(folder / TOP)
+        if covered:
+            source.rename(folder / coverage.VERILOG)
         shutil.rmtree(work)
 
     return cache.cached("bench", cache.digest(text, *identity), make) / TOP

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import cocotb_tools.runner
 
+from sim import coverage
 from sim.bench.build import TOP
 
 VARIABLE = "LEPTON_BENCH_CASE"
@@ -42,6 +43,8 @@ def run(simulator: Path, module: str, test: str, folder: Path, case: dict[str, A
             log_file=log,
             seed=1,
         )
+    if coverage.folder() is not None and (folder / "coverage.dat").exists():
+        coverage.add(folder / "coverage.dat", simulator.parent)
     said = _failures(results, log)
     if said:
         raise AssertionError(f"{said}\nreproduce with: {_command()}")

@@ -21,6 +21,12 @@ def write(name: str, command: str, found: dict[str, Any]) -> Path:
     return path
 
 
+def read(name: str) -> dict[str, Any]:
+    """What was written last; nothing when there is none."""
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 class Checkpoint:
     """How far a campaign has come, so that one that was interrupted goes on from there.
 

@@ -136,20 +136,22 @@ TASKS = [
         partial(anything_behind, Config(rows=3, cols=2, acc_width=24, multiplier_width=12)),
         "bmc", Requant.LATENCY + 3,
         "shift, rounding and clamp equal docs/numerics.md for every product of 36 bits",
-        ROUNDED_UP,
+        ROUNDED_UP, no_feedback=True,
     ),
     Task(
         "requantizer behind its product, 32 + 16 bits",
         partial(anything_behind, Config()), "bmc", Requant.LATENCY + 3,
         "shift, rounding and clamp equal docs/numerics.md for every product of 48 bits",
-        ROUNDED_UP,
+        ROUNDED_UP, no_feedback=True,
     ),
     Task(
         "requantizer's product, 8 x 4 bits", partial(product_of, 8, 4, 4), "bmc", PRODUCT + 3,
-        "the halves' products add up to the product of sum and multiplier", UNSIGNED, quick=True,
+        "the halves' products add up to the product of sum and multiplier", UNSIGNED,
+        quick=True, no_feedback=True,
     ),
     Task(
         "requantizer's product, 10 x 6 bits", partial(product_of, 10, 6, 5), "bmc", PRODUCT + 3,
         "the halves' products add up to the product of sum and multiplier", UNSIGNED,
+        no_feedback=True,
     ),
 ]  # fmt: skip

@@ -65,6 +65,17 @@ class Task:
     solver: Literal["bitwuzla", "z3"] = "bitwuzla"
     quick: bool = False
     """Part of the test suite too."""
+    no_feedback: bool = False
+    """What comes out depends on the last `depth` cycles alone, so these are all there is."""
+
+    @property
+    def horizon(self) -> str:
+        """For how long what is proven holds."""
+        if self.mode == "prove":
+            return f"for ever, by induction over {self.depth} cycles"
+        if self.no_feedback:
+            return f"for ever: there is no feedback, so {self.depth} cycles are all"
+        return f"{self.depth} cycles behind reset"
 
 
 class ProofError(AssertionError):

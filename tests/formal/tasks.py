@@ -1,8 +1,10 @@
 """All proofs."""
 
-from tests.formal import control, numerics, streams
+from tests.formal import buffers, control, numerics, streams, uart
 from tests.formal.prove import Task
 
-TASKS: list[Task] = [*streams.TASKS, *numerics.TASKS, *control.TASKS]
+TASKS: list[Task] = [
+    *streams.TASKS, *uart.TASKS, *buffers.TASKS, *numerics.TASKS, *control.TASKS,
+]  # fmt: skip
 
 assert len({task.name for task in TASKS}) == len(TASKS)

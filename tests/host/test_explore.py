@@ -205,7 +205,7 @@ def test_what_place_and_route_cannot_do_is_kept_as_a_failure_with_its_reason(mon
     assert found == {"failure": "this does not fit up5k: it needs 9 dsps of 8"}
 
 
-@pytest.mark.parametrize("family", ["ice40"])
+@pytest.mark.parametrize("family", ["ecp5", "ice40"])
 def test_the_resource_model_is_off_by_a_tenth_at_most_on_what_it_was_not_fitted_to(family):
     errors = resources.model(family).errors()
     assert errors["luts"] <= 0.10

@@ -1,0 +1,45 @@
+"""Why points of the core are not covered by the simulations of the whole core."""
+
+import re
+
+COUNTS = "counts cycles: bit n rises and falls only where there are 2^n of them"
+FIELD = (
+    "a field of an instruction, or a part of one that nobody reads: no network that fits a core "
+    "of these tests needs so large a value; tests/hw/test_isa.py has them all"
+)
+ALIGNED = "an address of a 32-bit word: always 0"
+CHOSEN = "a constant of the configuration"
+MEMORY = "beyond the memories of the cores of these tests"
+
+REASONS: tuple[tuple[str, str, str, str], ...] = (
+    ("counters|decoder|lepton|runner|outputs", "toggle",
+     r"(values|counters|bus_trace__r_data|read__data|cycle|stamp|counters_kept)\b.*", COUNTS),
+    ("counters|lepton", "toggle", r"bus__r_data\[.*", COUNTS),
+    (".*", "toggle", r"layer\..*", FIELD),
+    (".*", "toggle", r"(blocks?|kernel_y|slice|tile|tiles|window_[xy]|x|y)_(left|last)\[.*", FIELD),
+    (".*", "toggle",
+     r"(emit_words|words|left|timer|allow|slack|step|move|batches_left)\[.*", FIELD),
+    (".*", "toggle", r"(.*[._])?(address|base|source|ring\.address)\[1:0\]", ALIGNED),
+    (".*", "toggle", r"(input__)?(o__)?payload\.address\[1:0\]", ALIGNED),
+    ("decoder", "toggle", r"memory\.(depth|words_last|total|word|write)\[.*", CHOSEN),
+    ("decoder", "toggle", r"(word|payload\[\d\]|input_left)\[.*",
+     "as long as no packet of them is"),
+    ("decoder", "toggle", r"cause\[7:4\]", "there are fewer causes"),
+    ("decoder|lepton|runner|weights", "toggle", r"bus(_weights)?__r_data\[31:16\]",
+     "two columns have no more bytes"),
+    ("lepton|decoder", "toggle", r"bus(_trace)?__write\[0\]", "the trace is not written"),
+    (".*", "toggle", r"(.*\.)?ring\.(words|slots)\[.*|ring\.address\[\d+\]", MEMORY),
+    ("decoder", "toggle", r"reset_answer_.*", "a list without words"),
+    (".*", "toggle", r"(bus__word|lane|(.*\.)?lane)\[0\]", "there is one lane"),
+    ("inputs", "toggle", r"(full|held|words_left|(read|write)_slots_left)\[.*",
+     "slots that fit no memory of these tests; tests/hw/test_inputs.py has 255"),
+)  # fmt: skip
+"""Component, kind and point, as regular expressions that match all of it, and the reason."""
+
+
+def reason(component: str, kind: str, point: str) -> str:
+    """Why a point is not reached; an empty text when nobody has said it."""
+    for wanted, of_kind, what, why in REASONS:
+        if of_kind == kind and re.fullmatch(wanted, component) and re.fullmatch(what, point):
+            return why
+    return ""
