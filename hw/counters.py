@@ -71,7 +71,9 @@ class Counters(wiring.Component):
         )
         write, read = trace.write_port(), trace.read_port()
         index = Signal(range(self.cfg.trace_depth + 1))
-        start, first, cycles = Signal(), Signal(), Signal(32)
+        start = Signal()
+        first = Signal()
+        cycles = Signal(32)
         m.d.sync += [
             start.eq(self.layer_start),
             first.eq(self.layer_first),

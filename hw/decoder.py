@@ -76,8 +76,10 @@ class Decoder(wiring.Component):
         header = Signal(isa.HEADER)
         left = Signal(range(self.cfg.packet_words + 1))
         """Words of the packet still to come."""
-        some_left, last_left = Signal(), Signal()
-        """There are any; there is one."""
+        some_left = Signal()
+        """There are any."""
+        last_left = Signal()
+        """There is one."""
         taking = Signal()
         """They are words of input."""
         cause = Signal(8)
@@ -164,7 +166,11 @@ class Decoder(wiring.Component):
     ) -> None:  # fmt: skip
         """What the header alone tells: first numbers are compared, then it is decided."""
         length, reading = header.length, header.opcode == Packet.READ.value
-        any_length, no_addressed, no_run, too_much, no_space = (Signal() for _ in range(5))
+        any_length = Signal()
+        no_addressed = Signal()
+        no_run = Signal()
+        too_much = Signal()
+        no_space = Signal()
         m.d.sync += [
             any_length.eq(length != 0),
             no_addressed.eq((length < ADDRESSED) | (reading & (length != ADDRESSED))),
@@ -205,7 +211,7 @@ class Decoder(wiring.Component):
                     self._refuse(m, cause, Cause.BUSY)
             with m.Case(Packet.INPUT.value):
                 m.next = "INPUT"
-                m.d.sync += taking.eq(self.running & any_length & ~too_much)
+                m.d.sync += taking.eq(self.running & count.some & ~too_much)
                 with m.If(~self.running | too_much):
                     self._refuse(m, cause, Cause.UNEXPECTED)
             with m.Default():
@@ -243,11 +249,16 @@ class Decoder(wiring.Component):
         """``WRITE`` and ``READ``: `count` counts the words to come, or to send."""
         row, rows = payload[0], payload[1]
         # Registers between the arithmetic and the decisions, which are slow together.
-        total, stop = Signal(16), Signal(25)
-        no_rows, strange, over = Signal(), Signal(), Signal()
-        too_long, differs = Signal(), Signal()
+        total = Signal(16)
+        stop = Signal(25)
+        no_rows = Signal()
+        strange = Signal()
+        over = Signal()
+        too_long = Signal()
+        differs = Signal()
         wait = Signal(range(layouts.HostBus.READ_LATENCY + 1))
-        word, last_word = Signal(16), Signal()
+        word = Signal(16)
+        last_word = Signal()
         longest = self.cfg.packet_words
 
         def advance() -> None:
@@ -412,6 +423,7 @@ class _Left:
 
     def set(self, value: Value) -> list:
         """It starts."""
+        value = value[: len(self.left)]
         return [self.left.eq(value), self.some.eq(value != 0), self.last.eq(value == 1)]
 
     def less(self) -> list:

@@ -120,7 +120,9 @@ class Feeder(wiring.Component):
 
         layer = Signal(isa.layout(isa.LAYER), reset_less=True)
         active = Signal()
-        layer_first, pass_first, sum_first = Signal(), Signal(), Signal()
+        layer_first = Signal()
+        pass_first = Signal()
+        sum_first = Signal()
         counts = {
             n: Signal(layer[f"{n}_last"].shape(), name=f"{n}_left", reset_less=True)
             for n in isa.LEVELS
@@ -132,7 +134,9 @@ class Feeder(wiring.Component):
             for name in ("ends", "has_result", "pass_last", "tile_last", "sum_last")
         )
         advancing = _first_false(m, last)
-        fire, over, next_layer = Signal(), Signal(), Signal()
+        fire = Signal()
+        over = Signal()
+        next_layer = Signal()
         m.d.comb += [
             # What belongs to a layer is copied before it is known whether there is one, so that
             # the decision only enables registers and does not choose what goes into them.
@@ -146,9 +150,11 @@ class Feeder(wiring.Component):
 
         push = fire & has_result
         full, some_earlier, idle, pending = self._pending(m, active, over, next_layer, push)
-        timer, timing = Signal(layer.pass_min.shape()), Signal()
-        waits_input, waits_emit = Signal(), Signal()
-        """Those of the first vector of a layer."""
+        timer = Signal(layer.pass_min.shape())
+        timing = Signal()
+        # Waits of the first vector of a layer.
+        waits_input = Signal()
+        waits_emit = Signal()
         slack = Signal(signed(18), reset_less=True)
         """How many more results of earlier layers may be missing: `allow` less those that are."""
         may_read = ~some_earlier | ~slack[-1]
@@ -219,8 +225,11 @@ class Feeder(wiring.Component):
         at all, and how many."""
         depth = self.cfg.result_depth
         pending = Signal(range(depth + 1))
-        earlier, after = Signal.like(pending), Signal.like(pending)
-        full, some_earlier, none = Signal(), Signal(), Signal(init=1)
+        earlier = Signal.like(pending)
+        after = Signal.like(pending)
+        full = Signal()
+        some_earlier = Signal()
+        none = Signal(init=1)
         one = pending == 1
         # The last vector of a layer always has a result.
         m.d.comb += [after.eq(pending + active - self.retired), self.emit_after.eq(after)]
@@ -248,7 +257,9 @@ class Feeder(wiring.Component):
             with m.If(advancing[n]):
                 m.d.comb += step.eq(layer[f"allow_{n}"])
         retired = self.retired & some_earlier
-        fresh, moved, kept = Signal.like(slack), Signal.like(slack), Signal.like(slack)
+        fresh = Signal.like(slack)
+        moved = Signal.like(slack)
+        kept = Signal.like(slack)
         m.d.comb += [
             fresh.eq(self.layer.allow.as_signed() - pending - active + self.retired),
             moved.eq(slack + step + retired),
@@ -284,7 +295,8 @@ class Feeder(wiring.Component):
         last: dict,
     ) -> None:  # fmt: skip
         """Where results go and what requantizes them, a cycle behind the decision."""
-        done, tile_last = Signal(), Signal()
+        done = Signal()
+        tile_last = Signal()
         move = Signal.like(self.result.target, reset_less=True)
         for n, moving in _first_false(m, {n: last[n] for n in isa.RESULT_LEVELS}, "move").items():
             with m.If(moving):
@@ -336,8 +348,11 @@ class Feeder(wiring.Component):
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
-        step, base, address = Signal(width), Signal(width), Signal(width)
-        first, emit = Signal(), Signal()
+        step = Signal(width)
+        base = Signal(width)
+        address = Signal(width)
+        first = Signal()
+        emit = Signal()
         fired = Signal()
         chosen = Signal(layouts.vector(self.cfg))
         for n in isa.LEVELS:

@@ -70,7 +70,8 @@ class Inputs(wiring.Component):
         read_slots_left = Signal(8)
         address = Signal(self.cfg.address_width)
         # The link and the array's decision wait for these: they are compared a cycle before.
-        room, last_word = Signal(), Signal()
+        room = Signal()
+        last_word = Signal()
 
         m.d.comb += [
             self.o.valid.eq(self.i.valid & room),

@@ -70,9 +70,11 @@ class Outputs(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left, last = Signal(16), Signal()
+        left = Signal(16)
+        last = Signal()
         pending = Signal.like(self.after)
-        word, stamp = Signal(layouts.words(self.cfg)), Signal(32)
+        word = Signal(layouts.words(self.cfg))
+        stamp = Signal(32)
         lane = Signal(layouts.lane(self.cfg))
         header = data.View(isa.HEADER, self.o.p.data)
         # The array's decision waits for `busy` and `read`, so they are registers.

@@ -183,7 +183,9 @@ class ReplyMux(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        answering, sending, closing = Signal(), Signal(), Signal()
+        answering = Signal()
+        sending = Signal()
+        closing = Signal()
         chosen = Mux(answering | (~sending & self.answers.valid), 1, 0)
         room = ~self.o.valid | self.o.ready
         m.d.comb += [

@@ -121,7 +121,8 @@ class PostProcessing(wiring.Component):
         m.d.comb += [orders.w_en.eq(self.push), orders.w_data.eq(self.result)]
         # A register behind the block RAM. An order is there long before its result: it is pushed
         # when the vector is sent.
-        order, held = Signal(layout), Signal()
+        order = Signal(layout)
+        held = Signal()
         refill = Signal()
         m.d.comb += orders.r_en.eq(refill)
 
@@ -157,7 +158,8 @@ class PostProcessing(wiring.Component):
         there = delayed(m, "there", reading, Results.LATENCY)
         write = Cat(*(entry.write for entry in self.entries)) & there.replicate(cfg.requantizers)
         before = delayed(m, "write", write, Requant.LATENCY - 1)
-        mask, valid = Signal(cfg.requantizers), Signal()
+        mask = Signal(cfg.requantizers)
+        valid = Signal()
         m.d.sync += [mask.eq(before), valid.eq(before.any())]
         for o in self.o:
             m.d.comb += [o.address.eq(address), o.mask.eq(mask), o.valid.eq(valid)]

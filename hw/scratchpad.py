@@ -95,7 +95,8 @@ class Scratchpad(wiring.Component):
 
         # A block RAM is slow: before the register only the two words change places, behind it the
         # bytes are rotated.
-        turned, low = Signal(16 * cfg.bank_bytes, reset_less=True), Signal(bits)
+        turned = Signal(16 * cfg.bank_bytes, reset_less=True)
+        low = Signal(bits)
         m.d.sync += [
             turned.eq(Mux(in_odd, Cat(odd, even), Cat(even, odd))),
             low.eq(at[:bits]),

@@ -245,7 +245,10 @@ class Loader(wiring.Component):
         blocks_left = Signal(self.layer.block_last.shape())
         # The array's decision waits for `ready`, and `swap` comes late: all that they meet is
         # compared a cycle before, and what goes into a register does not depend on them.
-        reading, some_tiles, some_blocks, tiles_many = Signal(), Signal(), Signal(), Signal()
+        reading = Signal()
+        some_tiles = Signal()
+        some_blocks = Signal()
+        tiles_many = Signal()
         free = self.swap | ~loaded
         more_tiles = loaded & some_tiles
         more_blocks = loaded & some_blocks
