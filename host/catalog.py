@@ -32,14 +32,36 @@ class Source:
     quantize: Callable[[int], QGraph]
     """The integer network for requantizers of so many bits."""
 
+    def check_dataset(self, dataset: str | None) -> None:
+        """Refuses another data set than the model's; None is no wish."""
+        if dataset not in (None, self.dataset):
+            raise LeptonError(f"{self.name} is for the dataset {self.dataset}, not {dataset!r}")
+
+
+def variants() -> dict[str, Path]:
+    """Folders of the compressed models that ship, by name."""
+    return {path.parent.name: path.parent for path in sorted(models.WEIGHTS.glob(f"*/{INFO}"))}
+
+
+def names() -> tuple[str, ...]:
+    """All models that ship: the trained ones, then those compressed from them."""
+    return (*models.MODELS, *variants())
+
+
+def variants_of(name: str) -> tuple[str, ...]:
+    """The shipped models that were compressed from that one."""
+    return tuple(n for n, folder in variants().items() if read_info(folder)["base"] == name)
+
 
 def find(name: str) -> Source:
     """The model of that name, or in that folder; LeptonError for neither."""
+    if name in variants():
+        return _saved(variants()[name], name)
     if name not in models.MODELS and Path(name).is_dir():
-        return _saved(Path(name))
+        return _saved(Path(name), name)
     if name not in models.MODELS:
         raise LeptonError(
-            f"no model is called {name!r}; there are {', '.join(models.MODELS)}, and the folders "
+            f"no model is called {name!r}; there are {', '.join(names())}, and the folders "
             "that `lepton compress` writes"
         )
     module, dataset = models.load(name), models.MODELS[name].dataset
@@ -51,7 +73,7 @@ def find(name: str) -> Source:
     )  # fmt: skip
 
 
-def _saved(folder: Path) -> Source:
+def _saved(folder: Path, name: str) -> Source:
     info = read_info(folder)
     base = info["base"]
     if base not in models.MODELS:
@@ -62,13 +84,13 @@ def _saved(folder: Path) -> Source:
     def integers(width: int) -> QGraph:
         if width < made_for:
             raise LeptonError(
-                f"{folder} was quantized for multipliers of {made_for} bits and the hardware has "
+                f"{name} was quantized for multipliers of {made_for} bits and the hardware has "
                 f"multiplier_width={width}; compress it again for that configuration"
             )
         return graph
 
     module = models.load(base, folder / WEIGHTS, resize=True)
-    return Source(str(folder), base, models.MODELS[base].dataset, module, integers)
+    return Source(name, base, models.MODELS[base].dataset, module, integers)
 
 
 def read_info(folder: Path) -> dict[str, Any]:

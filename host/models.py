@@ -119,18 +119,22 @@ def load(name: str, weights: Path | None = None, *, resize: bool = False) -> nn.
 
 
 def resize_to(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Gives every Conv2d and Linear of ``module`` the width of its weights in ``state``."""
+    """Gives every Conv2d, Linear and BatchNorm of ``module`` the width that it has in ``state``."""
     for name, layer in module.named_modules():
         weight = state.get(f"{name}.weight")
-        if weight is None or not isinstance(layer, nn.Conv2d | nn.Linear):
+        if weight is None:
             continue
-        layer.weight = nn.Parameter(torch.empty_like(weight))
-        if layer.bias is not None:
-            layer.bias = nn.Parameter(torch.empty(len(weight)))
         if isinstance(layer, nn.Conv2d):
             layer.out_channels, layer.in_channels = weight.shape[:2]
-        else:
+        elif isinstance(layer, nn.Linear):
             layer.out_features, layer.in_features = weight.shape
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.num_features = len(weight)
+        else:
+            continue
+        for part, old in (*layer.named_parameters(), *layer.named_buffers()):
+            new = torch.empty_like(state.get(f"{name}.{part}", old))
+            setattr(layer, part, nn.Parameter(new) if isinstance(old, nn.Parameter) else new)
 
 
 def macs(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:

@@ -15,6 +15,9 @@ class Monitor:
     def start(self, steps: int) -> None:
         """``steps`` batches are about to be learnt."""
 
+    def resume(self, done: int) -> None:
+        """``done`` of them were learnt in a run before this one."""
+
     def step(self, loss: float) -> None:
         """One batch was learnt, at this loss."""
 
@@ -41,6 +44,9 @@ class ProgressBar(Monitor):
     def start(self, steps: int) -> None:
         self._bar.update(self._task, total=steps)
 
+    def resume(self, done: int) -> None:
+        self._bar.update(self._task, completed=done)
+
     def step(self, loss: float) -> None:
         self._bar.update(self._task, advance=1, loss=loss)
 
@@ -57,6 +63,9 @@ class TensorBoard(Monitor):
             ) from error
         self._writer = stack.enter_context(SummaryWriter(str(folder)))
         self._steps = 0
+
+    def resume(self, done: int) -> None:
+        self._steps = done
 
     def step(self, loss: float) -> None:
         self._steps += 1

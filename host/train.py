@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
 from host import data, models
+from host.checkpoint import Checkpoint
 from host.data import Images
 from host.errors import LeptonError
 from host.monitor import Monitor, ProgressBar, TensorBoard
@@ -59,12 +60,14 @@ def fit(
     loss: Loss = cross_entropy,
     after_step: Callable[[nn.Module], None] | None = None,
     monitors: Sequence[Monitor] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train ``module`` in place and leave it in eval mode.
 
     Order, shifts and mirrorings come from ``seed`` alone, so on one machine the result is the
     same byte for byte. ``after_step`` runs behind every optimizer step: pruning keeps its zeros
-    there.
+    there. ``checkpoint`` is written behind every epoch; the same call goes on from it, to the
+    same bytes as if it had not been stopped.
     """
     if not len(images):
         raise LeptonError(f"there are no {dataset} images to train on")
@@ -73,11 +76,22 @@ def fit(
         module.parameters(), lr=recipe.peak_rate, weight_decay=recipe.weight_decay
     )
     schedule = OneCycleLR(optimizer, recipe.peak_rate, total_steps=recipe.epochs * steps)
+    generator = torch.Generator().manual_seed(seed)
+    done = 0
+    saved = checkpoint.load() if checkpoint else None
+    if saved:
+        for part, name in ((module, "module"), (optimizer, "optimizer"), (schedule, "schedule")):
+            part.load_state_dict(saved[name])
+        generator.set_state(saved["generator"])
+        done = saved["epochs"]
     for monitor in monitors:
         monitor.start(recipe.epochs * steps)
+        if done:
+            monitor.resume(done * steps)
     module.train()
     epoch_loss = 0.0
-    for i, (inputs, labels) in enumerate(batches(images, dataset, recipe, seed)):
+    rest = batches(images, dataset, recipe, generator, recipe.epochs - done)
+    for i, (inputs, labels) in enumerate(rest, done * steps):
         cost = loss(module, inputs, labels)
         optimizer.zero_grad()
         cost.backward()
@@ -92,18 +106,27 @@ def fit(
             for monitor in monitors:
                 monitor.epoch((i + 1) // steps, epoch_loss)
             epoch_loss = 0.0
+            if checkpoint:
+                checkpoint.save(
+                    {
+                        "module": module.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "generator": generator.get_state(),
+                        "epochs": (i + 1) // steps,
+                    }
+                )
     module.eval()
 
 
 def batches(
-    images: Images, dataset: str, recipe: Recipe, seed: int
+    images: Images, dataset: str, recipe: Recipe, generator: torch.Generator, epochs: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """``recipe.epochs`` times all images in random order, augmented and normalized, in batches."""
-    generator = torch.Generator().manual_seed(seed)
+    """``epochs`` times all images in random order, augmented and normalized, in batches."""
     labels = torch.from_numpy(images.labels).long()
     # Padded once, so that shifting a batch is only a choice of rows and columns.
     padded = functional.pad(torch.from_numpy(images.pixels), (recipe.shift,) * 4)
-    for _ in range(recipe.epochs):
+    for _ in range(epochs):
         for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch):
             yield (
                 data.normalize(augment(padded, chosen, recipe, generator), dataset),

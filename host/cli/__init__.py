@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from host.cli import bench, compress, cost, explore, generate, profile, run, synth, train
+from host.cli import (
+    bench,
+    compress,
+    cost,
+    explore,
+    generate,
+    profile,
+    report,
+    run,
+    synth,
+    train,
+)
 from host.errors import LeptonError
 from hw.errors import ConfigError
 from sim.errors import SimulationError
@@ -25,6 +36,7 @@ app.command("synth")(synth.synth)
 app.command("train")(train.train)
 app.command("explore")(explore.explore)
 app.command("compress")(compress.compress)
+app.command("report")(report.report)
 app.command("compile")(generate.compile_program)
 app.command("verilog")(generate.verilog)
 app.command("export")(generate.export)

@@ -1,25 +1,23 @@
-"""`lepton compress`: a shipped model made smaller, and a table of what each step brought."""
+"""`lepton compress`: a model made smaller, and a table of what each step brought."""
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from host.cli import options
-from host.cli.options import STDOUT, Batch, Changes, ConfigName, Data, Json
+from host.cli.options import STDOUT, Batch, Changes, ConfigName, Data, Json, Model
 
 MISSED = 1
 
 
 def compress(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A shipped model, or lenet5 or lenet_cifar.")
-    ],
+    model: Model,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="mnist, fashion-mnist or cifar10.")
+        str | None,
+        typer.Option(metavar="NAME", help="mnist, fashion-mnist or cifar10: what the model is of."),
     ] = None,
     steps: Annotated[
         str, typer.Option(help="Of prune, qat and distill, with commas between them.")
@@ -34,7 +32,7 @@ def compress(
     by: Annotated[Literal["cycles", "macs"], typer.Option(help="The cost to save.")] = "cycles",
     target_accuracy: Annotated[
         float | None,
-        typer.Option(metavar="A", help="Prune as far as this share of held-back images is right."),
+        typer.Option(metavar="A", help="Prune as far as this share of test images is to be right."),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -46,7 +44,7 @@ def compress(
     ] = None,
     rtl_images: Annotated[
         int, typer.Option(metavar="N", min=0, help="Images for the simulated core; 0: no RTL.")
-    ] = 64,
+    ] = 256,
     batch: Batch = 1,
     config: ConfigName = "default",
     changes: Changes = None,
@@ -60,57 +58,44 @@ def compress(
 ) -> None:
     """Prune a model, quantize it under training, and show what each step brought.
 
-    Exit code 1 says that what was asked for was not reached, or that a byte differed.
+    Stopped by Ctrl-C, the same command goes on where it was. Exit code 1 says that what was asked
+    for was not reached, or that a byte differed.
     """
     chosen = options.configuration(config, changes)
     options.check_writable(json_path, "--json", or_stdout=True)
-    if out is not None and out.exists() and not out.is_dir():
-        from host.errors import LeptonError
 
-        raise LeptonError(f"--out: {out} is not a folder; name one, or a new one")
-
+    from host import catalog
     from host import compress as compression
-    from host import models
     from host.cli import compress_table
     from host.cli.progress import Stages
-    from host.evaluation import measure
-    from host.measurement import Experiment
     from host.program import write_whole
 
-    info = models.find(model, dataset)
-    out = out or Path("build/compressed", info.name)
+    source = catalog.find(model)
+    source.check_dataset(dataset)
+    out = out or Path("build/compressed", Path(source.name).name)
+    compression.check_free(out)
     plan = compression.Plan(
-        model=info.name, config=chosen, config_name=config, batch=batch,
+        model=source.name, config=chosen, config_name=config, batch=batch,
         steps=tuple(name.strip() for name in steps.split(",") if name.strip()), by=by, keep=keep,
         target_accuracy=target_accuracy, epochs=epochs, qat_epochs=qat_epochs,
-        limit=train_images, seed=seed, folder=data,
+        limit=train_images, rtl_images=rtl_images, seed=seed, folder=data,
     )  # fmt: skip
-    command = " ".join(["lepton", *sys.argv[1:]])
-    with Stages() as stages:
-        compressed = compression.compress(plan, stages)
-        compression.save(compressed, plan, command, out)
-        if rtl_images:
-            experiment = Experiment(
-                model=str(out), config=chosen, config_name=config, images=rtl_images, batch=batch,
-                folder=data,
-            )  # fmt: skip
-            hardware = measure(experiment, stages).hardware
-            assert hardware is not None
-            last = replace(
-                compressed.rows[-1],
-                rtl_cycles=hardware.counters.cycles_per_image,
-                rtl_bytes=hardware.checked_bytes,
-                rtl_mismatches=hardware.mismatched_bytes,
+    try:
+        with Stages() as stages:
+            compressed = compression.compress(plan, out, stages)
+    except KeyboardInterrupt:
+        if compression.unfinished(out).exists():
+            typer.echo(
+                f"What is done is kept in {compression.unfinished(out)}: the same command goes on "
+                "from there.",
+                err=True,
             )
-            compressed = replace(compressed, rows=(*compressed.rows[:-1], last))
-            compression.save(compressed, plan, command, out)
-    text = json.dumps(compression.record(compressed, plan), indent=2) + "\n"
+        raise
+    text = json.dumps(compressed.record, indent=1) + "\n"
     if json_path == STDOUT:
         sys.stdout.write(text)
     elif json_path is not None:
         write_whole(json_path, text.encode())
-    compress_table.compression(
-        compressed.rows, compressed.missed, out, to_stderr=json_path == STDOUT
-    )
+    compress_table.show(compressed, to_stderr=json_path == STDOUT)
     if compressed.missed or compressed.rows[-1].rtl_mismatches:
         raise typer.Exit(MISSED)

@@ -1,40 +1,38 @@
-"""The table with which `lepton compress` ends."""
-
-from collections.abc import Sequence
-from pathlib import Path
+"""The tables with which `lepton compress` ends."""
 
 from rich.console import Console
 from rich.table import Table
 
-from host.compress.rows import Row
+from host.compress import Compressed
+from host.compress.rows import COSTS, WORTH, cells
 
 
-def compression(rows: Sequence[Row], missed: str | None, out: Path, *, to_stderr: bool) -> None:
-    """Prints a row for each step of `lepton compress`, and where the model is."""
+def show(compressed: Compressed, *, to_stderr: bool) -> None:
+    """Prints a row for each step: what it is worth, then what it costs; and where the model is."""
     console = Console(stderr=to_stderr, highlight=False)
-    table = Table()
-    table.add_column("step")
-    for name in (
-        "test accuracy: float", "integers", "parameters", "bytes", "MACs", "cycles, model",
-        "utilization", "cycles, RTL", "PEs", "memory",
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(
-            row.step,
-            "" if row.float_accuracy is None else f"{row.float_accuracy:.2%}",
-            f"{row.accuracy:.2%}",
-            *(f"{n:,.0f}" for n in (row.parameters, row.bytes, row.macs, row.cycles)),
-            f"{row.utilization:.1%}",
-            "" if row.rtl_cycles is None else f"{row.rtl_cycles:,.0f}",
-            *(f"{n:,}" for n in (row.pes, row.memory)),
-        )
-    console.print(table)
+    rows, record = compressed.rows, compressed.record
+    # Two tables, because one is wider than 80 columns.
+    for columns in (WORTH, COSTS):
+        table = Table()
+        table.add_column("step", no_wrap=True)
+        for name in columns:
+            table.add_column(name, justify="right")
+        for row in rows:
+            table.add_row(row.step, *cells(row, columns))
+        console.print(table)
     for row in rows:
         console.print(f"{row.step}: {row.what}", soft_wrap=True)
-    last = rows[-1]
+    first, last = rows[0], rows[-1]
+    console.print(
+        f"Of the cycles {last.cycles / first.cycles:.1%} are left, of the multiply-accumulates "
+        f"{last.macs / first.macs:.1%}; {record['images']['test']:,} test images, "
+        f"{record['images']['held']:,} held back, {record['images']['train']:,} to train",
+        soft_wrap=True,
+    )
     if last.rtl_bytes is not None:
         console.print(f"{last.rtl_mismatches} of {last.rtl_bytes:,} bytes of the RTL differ")
-    if missed:
-        console.print(f"Not reached: {missed}", soft_wrap=True)
-    console.print(f"The model is in {out}: `lepton run {out}`", soft_wrap=True)
+    if compressed.missed:
+        console.print(f"Not reached: {compressed.missed}", soft_wrap=True)
+    console.print(
+        f"The model is in {compressed.folder}: `lepton run {compressed.folder}`", soft_wrap=True
+    )

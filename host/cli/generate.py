@@ -8,7 +8,7 @@ import typer
 
 from host.cli import options
 from host.cli.options import STDOUT, Batch, Changes, ConfigName, Model
-from hw.config import LIMITS, NAMED
+from hw.config import LIMITS, NAMED, Config
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")]
 
@@ -62,13 +62,12 @@ def export(
         bool, typer.Option("--layers", help="Make the output of every layer one of the network's.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Quantize a shipped model and write the integer network as ONNX."""
+    """Quantize a model and write the integer network as ONNX."""
     options.check_writable(out, "--out")
 
-    from host import data, models, onnx_export
-    from host.quantization import quantize
+    from host import catalog, onnx_export
 
-    graph = quantize(models.load(model), data.calibration(model), name=model)
+    graph = catalog.find(model).quantize(Config().multiplier_width)
     onnx_export.save(graph, out, layers=layers)
     typer.echo(f"{out}: {len(graph.layers)} layers, opset {onnx_export.OPSET}")
 

@@ -45,16 +45,13 @@ def profile(
 
     from rich.console import Console
 
-    from host import data, models, profiling, roofline, timeline
+    from host import catalog, profiling, roofline, timeline
     from host.cli import tables
     from host.cli.progress import Stages
     from host.compiler import compile
     from host.program import write_whole
-    from host.quantization import quantize
 
-    module = models.load(model)
-    width = chosen.multiplier_width
-    graph = quantize(module, data.calibration(model), multiplier_width=width, name=model)
+    graph = catalog.find(model).quantize(chosen.multiplier_width)
     program = compile(graph, chosen, batch=batch)
     sources: tuple[profiling.Source, ...] = ("rtl", "cost") if source == "both" else (source,)
     with Stages() as stages:

@@ -17,11 +17,14 @@ from hw import isa
 from hw.config import Config
 
 
-def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = False) -> Program:
+def compile(
+    graph: QGraph, config: Config, *, batch: int = 1, layers: bool = False, folding: bool = True
+) -> Program:
     """The program that runs `batch` images of the network at a time, as many in each lane.
 
-    With `layers` it sends what every step computes, for comparison, and takes longer. Raises
-    LeptonError, with the layer and both numbers, for what does not fit the hardware.
+    With `layers` it sends what every step computes, for comparison, and takes longer. Without
+    `folding` columns stay idle where a layer has few channels. Raises LeptonError, with the layer
+    and both numbers, for what does not fit the hardware.
     """
     if batch < 1:
         raise LeptonError(f"a batch has at least one image, not {batch}")
@@ -39,7 +42,7 @@ def compile(graph: QGraph, config: Config, *, batch: int = 1, layers: bool = Fal
     where = plan(steps, config, images, keep=layers)
     refused: LeptonError | None = None
     for found in choices(
-        len(steps), lambda i, folding: fitted(steps[i], config, images, folding=folding)
+        len(steps), lambda i, fold: fitted(steps[i], config, images, folding=fold and folding)
     ):
         as_run, tilings = [step for step, _ in found], [tiling for _, tiling in found]
         try:

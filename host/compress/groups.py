@@ -18,7 +18,7 @@ try:
     with quiet():
         import torch_pruning
 except ImportError as error:  # pragma: no cover - `make setup` installs it
-    raise LeptonError(f"pruning needs `pip install 'lepton[train]'` ({error})") from error
+    raise LeptonError(f"pruning needs `pip install 'lepton[explore]'` ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def find(module: nn.Module, shape: Shape) -> list[Group]:
 def _dependencies(module: nn.Module, shape: Shape) -> "torch_pruning.DependencyGraph":
     for parameter in module.parameters():
         parameter.requires_grad_(True)
-    with quiet():
+    # It follows the functions that autograd notes.
+    with quiet(), torch.enable_grad():
         graph = torch_pruning.DependencyGraph()
         return graph.build_dependency(module, example_inputs=torch.zeros(2, *shape))
 

@@ -9,6 +9,7 @@ from torch.fx import GraphModule
 
 from host import train
 from host.capture import capture, quiet
+from host.checkpoint import Checkpoint
 from host.data import Images
 from host.errors import LeptonError
 from host.monitor import Monitor
@@ -45,6 +46,7 @@ def train_quantized(
     module: nn.Module, images: Images, dataset: str, calibration: Tensor, recipe: Recipe, *,
     scheme: Scheme | None = None, multiplier_width: int = 16, name: str = "", seed: int = 0,
     loss: Loss = train.cross_entropy, monitors: Sequence[Monitor] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> QGraph:  # fmt: skip
     """The integer network of ``module`` after ``recipe`` of training with all rounding in place.
 
@@ -53,14 +55,10 @@ def train_quantized(
     batches, because the exported graph has a fixed one.
     """
     check(module, calibration, multiplier_width)
+    if not len(images):
+        raise LeptonError(f"there are no {dataset} images to train on")
+    recipe = replace(recipe, batch=min(recipe.batch, len(calibration), len(images)))
     whole = len(images) // recipe.batch * recipe.batch
-    if not whole:
-        raise LeptonError(
-            f"{len(images)} {dataset} images do not fill a batch of {recipe.batch}; use more"
-        )
-    if len(calibration) < recipe.batch:
-        recipe = replace(recipe, batch=len(calibration))
-        whole = len(images) // recipe.batch * recipe.batch
     graph = capture(module, calibration[: recipe.batch])
     groups = group(steps(graph.graph))
     scheme = scheme or Scheme()
@@ -71,7 +69,7 @@ def train_quantized(
             parameter.requires_grad_("_lepton_" in name_)
         train.fit(
             _Rounding(prepared), images.first(whole), dataset, recipe, seed=seed, loss=loss,
-            monitors=monitors,
+            monitors=monitors, checkpoint=checkpoint,
         )  # fmt: skip
         _forget(prepared)
         with torch.no_grad():

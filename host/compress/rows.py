@@ -44,6 +44,30 @@ class Row:
         return asdict(self)
 
 
+WORTH = ("float", "integers", "held back", "parameters", "bytes", "MACs")
+"""Columns on what a network is: accuracies on the test images, those held back, and sizes."""
+COSTS = ("cycles", "utilization", "cycles, RTL", "PEs", "memory")
+"""Columns on what it takes: cycles of an image by the cost model and in the simulated core."""
+
+
+def cells(row: Row, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """A row's texts for these columns of `WORTH` and `COSTS`."""
+    texts = {
+        "float": "" if row.float_accuracy is None else f"{row.float_accuracy:.2%}",
+        "integers": f"{row.accuracy:.2%}",
+        "held back": f"{row.held_back:.2%}",
+        "parameters": f"{row.parameters:,}",
+        "bytes": f"{row.bytes:,}",
+        "MACs": f"{row.macs:,}",
+        "cycles": f"{row.cycles:,.0f}",
+        "utilization": f"{row.utilization:.1%}",
+        "cycles, RTL": "" if row.rtl_cycles is None else f"{row.rtl_cycles:,.0f}",
+        "PEs": f"{row.pes:,}",
+        "memory": f"{row.memory:,}",
+    }
+    return tuple(texts[name] for name in columns)
+
+
 def row(
     step: str, what: str, graph: QGraph, dataset: str, tests: Images, held: Images, *,
     float_accuracy: float | None, config: Config, batch: int,
@@ -68,5 +92,5 @@ def row(
         cycles=counters.cycles_per_image,
         utilization=graph.macs / (counters.cycles_per_image * config.pes),
         pes=config.pes,
-        memory=4 * words + program.scratchpad_used,
+        memory=4 * words + program.scratchpad_used * config.lanes,
     )

@@ -1,5 +1,6 @@
 """Which widths to prune to: greedily, the least harm for what the cost model says it saves."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from host import data
+from host import data, models
 from host.compiler import compile
 from host.compress.groups import Group, find, importance, narrowed, without
 from host.cost import predict
@@ -18,6 +19,8 @@ from host.qgraph import QGraph, Shape
 from hw.config import Config
 
 By = Literal["cycles", "macs"]
+PORTION = 4
+"""Channels of a layer that go at once, at the end."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,28 @@ class Pruner:
 
     In each step it takes away from one layer as many channels as the next lower cost needs, and
     from the layer where the loss on ``images`` grows least for what is saved. ``images`` are of
-    the training set. Widths so land where the array's columns or slices are full.
+    the training set. Widths so land where the array's columns or slices are full. A step may save
+    more than was left to save; then layers are widened again as far as the goal allows.
     """
 
     def __init__(
         self, module: nn.Module, graph: QGraph, goal: Goal, images: Images, dataset: str
     ) -> None:
         self.module, self.graph, self.goal = module, graph, goal
+        self._first = module
         self.images, self.dataset = images, dataset
         self.shape: Shape = graph.input_shape
         self.original = find(module, self.shape)
         self.widths = {group.name: group.channels for group in self.original}
         self._known: dict[tuple[int, ...], float] = {}
         self.start = self.cost = self.cost_at(self.widths)
+
+    def adopt(self, state: dict[str, torch.Tensor], widths: dict[str, int]) -> None:
+        """Be as far as this state and these widths are, which pruning reached before."""
+        self.module = copy.deepcopy(self._first)
+        models.resize_to(self.module, state)
+        self.module.load_state_dict(state)
+        self.widths, self.cost = dict(widths), self.cost_at(widths)
 
     def cost_at(self, widths: dict[str, int]) -> float:
         """What the network costs at these widths."""
@@ -66,7 +78,12 @@ class Pruner:
 
         ``told`` hears the share reached, after each step.
         """
-        while self.cost > share * self.start and self._step(share * self.start):
+        most = share * self.start
+        while self.cost > most and self._step(most):
+            if told:
+                told(self.cost / self.start)
+        if self.cost <= most and self._widen(most):
+            self.module = self._afresh()
             if told:
                 told(self.cost / self.start)
 
@@ -93,6 +110,64 @@ class Pruner:
         _, self.module, self.widths = best
         self.cost = self.cost_at(self.widths)
         return True
+
+    def _widen(self, most: float) -> bool:
+        """Widen layers while the cost stays within ``most``; says whether any was.
+
+        The next to be widened is the one where the loss falls most for what it costs.
+        """
+        order = importance(self._first, self.shape, self.images, self.dataset)
+
+        def loss(widths: dict[str, int]) -> float:
+            module = self._first
+            for group in self.original:
+                left_out = order[group.name][: group.channels - widths[group.name]]
+                module = without(module, self.shape, group.name, left_out)
+            return self._loss(module)
+
+        found = False
+        while True:
+            now = loss(self.widths)
+            best: tuple[float, dict[str, int]] | None = None
+            for group in self.original:
+                for width in self._higher(group, most):
+                    widths = {**self.widths, group.name: width}
+                    # What costs nothing comes first.
+                    score = (now - loss(widths)) / max(self.cost_at(widths) - self.cost, 1e-9)
+                    if best is None or score > best[0]:
+                        best = score, widths
+            if best is None:
+                return found
+            self.widths, found = best[1], True
+            self.cost = self.cost_at(self.widths)
+
+    def _higher(self, group: Group, most: float) -> list[int]:
+        """The nearest two widths above that are worth their cost, which is at most ``most``.
+
+        Of widths that cost the same only the largest.
+        """
+        edges = [e for e in self._edges(group)[::-1] if e > self.widths[group.name]]
+        found: dict[float, int] = {}
+        for width in [*edges, group.channels]:
+            cost = self.cost_at({**self.widths, group.name: width})
+            if cost > most or width == self.widths[group.name]:
+                break
+            found[cost] = width
+            if len(found) > 2:
+                break
+        return [found[cost] for cost in sorted(found)[:2]]
+
+    def _afresh(self) -> nn.Module:
+        """The first module pruned to these widths, layer by layer, in ever smaller portions."""
+        module = self._first
+        for group in self.original:
+            excess = group.channels - self.widths[group.name]
+            while excess:
+                portion = excess if excess <= PORTION else -(-excess // 2)
+                order = importance(module, self.shape, self.images, self.dataset)[group.name]
+                module = without(module, self.shape, group.name, order[:portion])
+                excess -= portion
+        return module
 
     def _lower(self, group: Group) -> list[int]:
         """The next widths below at which the cost falls, the nearest two of them."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from host.docs import campaigns, evidence, hardware, measured
+from host.docs import campaigns, compression, evidence, hardware, measured
 from host.docs.markdown import ROOT
 
 BEGIN = "<!-- begin {} -->"
@@ -19,6 +19,7 @@ END = "<!-- end {} -->"
 TABLES: dict[str, Callable[[], str]] = {
     **hardware.TABLES,
     **measured.TABLES,
+    **compression.TABLES,
     **campaigns.TABLES,
     **evidence.TABLES,
 }

@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--packets", type=int, default=1_000_000, help="how many, at least")
     parser.add_argument("--seed", type=int, default=1, help="the first of the seeds")
     given = parser.parse_args()
-    checkpoint = records.Checkpoint("fuzz", given.packets, given.seed)
+    checkpoint = records.Checkpoint("fuzz", given.seed)
     before = checkpoint.load()
     answered = Counter[str](before.get("replies", {}))
     sent, seed = before.get("packets", 0), before.get("seed", given.seed)

@@ -23,6 +23,7 @@ from host.integer_reference import reference
 from host.program import Program
 from host.qgraph import QGraph
 from host.quantization import quantize
+from hw.config import Config
 from hw.isa import Packet, Reply
 from sim.device import Device, Stall, Stalls
 from tests.campaigns import records
@@ -32,8 +33,8 @@ from tests.host.networks import random_network
 NETWORKS = 40
 """Of each core: its simulator takes longer to build than they to run."""
 
-IMAGES = 40
-"""Batches of each network."""
+BATCHES = 40
+"""Of each network."""
 
 IDLE_LIMIT = 200_000
 
@@ -120,9 +121,7 @@ def cut_off(line: Line, program: Program, images: np.ndarray, random: Random) ->
         (reply,) = line.exchange(nothing, nothing.astype(bool), 1)
 
 
-def check(
-    line: Line, program: Program, graph: QGraph, images: np.ndarray, predictable: bool
-) -> None:
+def check(line: Line, program: Program, graph: QGraph, images: np.ndarray) -> None:
     """Runs and compares; AssertionError with the first difference."""
     session = Session(program, line)
     found = session.run_layers(images)
@@ -133,45 +132,69 @@ def check(
         line.counted["bytes"] += values.size
     assert session.counters is not None
     line.counted["cycles"] += session.counters.cycles
-    if predictable and len(images) % program.batch == 0:
+    # Without stalls, and so with the driver's own packets.
+    if line.random is None:
         predicted = predict(program, len(images) // program.batch)
         assert predicted.total == session.counters.total, "cycles"
 
 
-def soak_core(seed: int, deadline: float, counted: Counter[str]) -> None:
-    """One random core and its networks; Difference at the first that is not right."""
-    cfg = random_config(seed)
-    random = Random(f"soak {seed}")
-    stalls = random_stalls(random)
-    counted["cores"] += 1
-    with Device(cfg, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
-        line = Line(device, counted, None if stalls == Stalls() else random)
-        for number in range(NETWORKS):
-            module, inputs = random_network(1_000 * seed + number, max_size="tiny")
-            graph = quantize(module, inputs)
-            batch, layers = cfg.lanes * random.choice((1, 1, 2, 3)), random.random() < 0.5
-            images = np.resize(inputs.numpy(), (IMAGES * batch, *inputs.shape[1:]))
-            interrupted = random.random() < 0.3
-            try:
-                program = compile(graph, cfg, batch=batch, layers=layers)
-            except LeptonError:
-                counted["refused"] += 1
-                continue
-            try:
-                if interrupted and counted["networks"]:
-                    Session(program, line)
-                    cut_off(line, program, graph.input.quantize(images), random)
-                    counted["resets"] += 1
-                check(line, program, graph, images, predictable=stalls == Stalls())
-            except Exception as error:
-                again = f"python -m tests.campaigns.soak --seed {seed} --cores 1"
-                raise Difference(
-                    f"{type(error).__name__}: {error}; network {number} of {again}; {cfg}"
-                ) from error
-            counted["networks"] += 1
-            counted["images"] += len(images)
-            if time.monotonic() > deadline:
-                return
+class Soak:
+    """The campaign: what was counted so far, and where it goes on."""
+
+    def __init__(self, seed: int) -> None:
+        self.checkpoint = records.Checkpoint("soak", seed)
+        before = self.checkpoint.load()
+        self.counted = Counter[str](before.get("counted", {}))
+        self.seed, self.number = before.get("at", (seed, 0))
+        self.start = time.monotonic() - before.get("seconds", 0)
+
+    @property
+    def seconds(self) -> int:
+        return round(time.monotonic() - self.start)
+
+    def core(self, over: Callable[[], bool]) -> None:
+        """A random core and its networks, until it is over; Difference when one is not right."""
+        cfg = random_config(self.seed)
+        stalls = random_stalls(Random(f"stalls {self.seed}"))
+        self.counted["cores"] += self.number == 0
+        with Device(cfg, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
+            while self.number < NETWORKS and not over():
+                random = Random(f"network {self.seed} {self.number}")
+                line = Line(device, self.counted, None if stalls == Stalls() else random)
+                try:
+                    self.network(line, cfg, random)
+                except Exception as error:
+                    again = f"--seed {self.seed} --network {self.number}"
+                    raise Difference(
+                        f"{type(error).__name__}: {error}; python -m tests.campaigns.soak {again}"
+                    ) from error
+                self.number += 1
+                self.save()
+        if self.number == NETWORKS:
+            self.seed, self.number = self.seed + 1, 0
+
+    def network(self, line: Line, cfg: Config, random: Random) -> None:
+        """One network of the present core."""
+        module, inputs = random_network(1_000 * self.seed + self.number, max_size="tiny")
+        graph = quantize(module, inputs)
+        batch, layers = cfg.lanes * random.choice((1, 1, 2, 3)), random.random() < 0.5
+        images = np.resize(inputs.numpy(), (BATCHES * batch, *inputs.shape[1:]))
+        try:
+            program = compile(graph, cfg, batch=batch, layers=layers)
+        except LeptonError:
+            self.counted["refused"] += 1
+            return
+        if random.random() < 0.3:
+            Session(program, line)
+            cut_off(line, program, graph.input.quantize(images), random)
+            self.counted["resets"] += 1
+        check(line, program, graph, images)
+        self.counted["networks"] += 1
+        self.counted["images"] += len(images)
+
+    def save(self) -> None:
+        at = (self.seed, self.number)
+        self.checkpoint.save({"counted": self.counted, "at": at, "seconds": self.seconds})
 
 
 def main() -> int:
@@ -179,34 +202,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="how long, at least")
     parser.add_argument("--packets", type=int, default=1_000_000, help="how many, at least")
-    parser.add_argument("--cores", type=int, default=10_000, help="how many, at most")
     parser.add_argument("--seed", type=int, default=1, help="of the first core")
+    parser.add_argument("--network", type=int, help="only this one, of that core")
     given = parser.parse_args()
-    checkpoint = records.Checkpoint("soak", given.minutes, given.packets, given.cores, given.seed)
-    before = checkpoint.load()
-    counted, seed = Counter[str](before.get("counted", {})), before.get("seed", given.seed)
-    start = time.monotonic() - before.get("seconds", 0)
-    deadline = start + 60 * given.minutes
-    while seed < given.seed + given.cores:
-        enough = counted["packets"] >= given.packets
-        if enough and time.monotonic() > deadline:
-            break
-        try:
-            soak_core(seed, np.inf if not enough else deadline, counted)
-        except Difference as error:
-            print(f"DIFFERENT: {error}", file=sys.stderr)
-            return 1
-        seed += 1
-        seconds = round(time.monotonic() - start)
-        checkpoint.save({"counted": counted, "seed": seed, "seconds": seconds})
-        told = ", ".join(f"{value:,} {name}" for name, value in counted.items())
-        print(f"{seconds} s: {told}", flush=True)
-    checkpoint.remove()
-    seconds = round(time.monotonic() - start)
+    soak = Soak(given.seed)
+
+    def over() -> bool:
+        if given.network is not None:
+            return soak.number != given.network
+        enough = soak.counted["packets"] >= given.packets
+        return enough and soak.seconds >= 60 * given.minutes
+
+    try:
+        if given.network is not None:
+            soak.seed, soak.number = given.seed, given.network
+            soak.save = lambda: None
+            soak.core(over)
+            print("it does not differ")
+            return 0
+        while not over():
+            soak.core(over)
+            told = ", ".join(f"{value:,} {name}" for name, value in soak.counted.items())
+            print(f"{soak.seconds} s: {told}", flush=True)
+    except Difference as error:
+        print(f"DIFFERENT: {error}", file=sys.stderr)
+        return 1
+    soak.checkpoint.remove()
     command = f"make soak MINUTES={given.minutes:g} PACKETS={given.packets} SEED={given.seed}"
-    found = {"seconds": seconds, "seed": given.seed, "different": 0, **counted}
-    if given.cores >= 10_000:
-        records.write("soak", command, found)
+    found = {"seconds": soak.seconds, "seed": given.seed, "different": 0, **soak.counted}
+    records.write("soak", command, found)
     return 0
 
 
