@@ -47,7 +47,8 @@ def _coverage() -> str:
         toggles = _share(part["toggles_reached"], part["toggles"])
         rows.append((name, lines, toggles))
     text = table(("component", "branches", "bits that rose and fell"), rows, " rr")
-    return f"{text}\n\n`{found['command']}`, {found['date']}."
+    tests = ", ".join(f"`{one}`" for one in found["tests"])
+    return f"{text}\n\n`{found['command']}`, {found['date']}, of {tests}."
 
 
 def _sum(parts: Any) -> dict[str, int]:
