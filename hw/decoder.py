@@ -12,6 +12,9 @@ from .packets import RECEIVED
 ADDRESSED = len(("row", "count"))
 """Words of payload before the rows of a ``WRITE``."""
 
+READ_WAIT = 1 + layouts.HostBus.READ_LATENCY
+"""Cycles from choosing a row to its word: the bus begins with a register."""
+
 
 class Decoder(wiring.Component):
     """Checks every packet before it changes anything, and answers each of a refused one's with why.
@@ -227,7 +230,8 @@ class Decoder(wiring.Component):
         )
         for space, bus in zip(Space, self.buses, strict=True):
             words = isa.row_words(self.cfg, space)
-            m.d.comb += [
+            # In registers: from here to the last block RAM is the longest wire of the core.
+            m.d.sync += [
                 bus.row.eq(payload[0]),
                 bus.word.eq(memory.word),
                 bus.w_data.eq(self.i.p.data),
@@ -256,7 +260,7 @@ class Decoder(wiring.Component):
         over = Signal()
         too_long = Signal()
         differs = Signal()
-        wait = Signal(range(layouts.HostBus.READ_LATENCY + 1))
+        wait = Signal(range(READ_WAIT + 1))
         word = Signal(16)
         last_word = Signal()
         longest = self.cfg.packet_words
@@ -316,7 +320,7 @@ class Decoder(wiring.Component):
                     m.next = "HEADER"
         with m.State("READ"):
             m.d.comb += memory.word.eq(word)
-            with m.If(wait != layouts.HostBus.READ_LATENCY):
+            with m.If(wait != READ_WAIT):
                 m.d.sync += wait.eq(wait + 1)
             with m.Else():
                 m.d.comb += [
