@@ -6,6 +6,10 @@ PYTHON ?= python3
 PIP_ARGS ?=
 # Of `make verilog`; `lepton configs` lists them.
 CONFIG ?= default
+# Of `make bitstream`; docs/boards.md lists them.
+BOARD ?= icebreaker
+# Placements of `make synth-up5k` and `make synth-ecp5`.
+SEEDS ?= 1
 # Of `make waves`; .fst is far smaller than .vcd and needs liblz4-dev and zlib1g-dev.
 WAVES ?= build/lenet5-mnist.fst
 
@@ -23,10 +27,11 @@ READY := .venv/ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup sim test lint format types bench fuzz soak opinion formal coverage mutants verilog \
-	waves docs clean resources explored
+	waves docs clean resources explored bench-synth \
+	synth-up5k synth-ecp5 bitstream
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Install everything into .venv (again only when pyproject.toml changed)
 
@@ -59,6 +64,20 @@ types: $(READY) ## Check the types
 
 bench: $(READY) ## Measure the figures of the README into benchmarks/results.json
 	$(BIN)/lepton bench
+
+bench-synth: $(READY) ## Build the FPGA figures of the README into benchmarks/synth.json (hours; goes on where it was)
+	$(BIN)/lepton bench --synth
+
+synth-up5k: $(READY) ## Take the core for iCE40UP5K to a bitstream; build/up5k.json, .png (SEEDS=1)
+	@mkdir -p build
+	$(BIN)/lepton synth --config up5k --device up5k --seeds $(SEEDS) --json build/up5k.json --picture build/up5k.png
+
+synth-ecp5: $(READY) ## Take the core for ECP5-85F to a bitstream; build/ecp5-85k.json, .png (SEEDS=1)
+	@mkdir -p build
+	$(BIN)/lepton synth --config ecp5-85k --device ecp5-85k --seeds $(SEEDS) --json build/ecp5-85k.json --picture build/ecp5-85k.png
+
+bitstream: $(READY) ## Make the bitstream of a board, build/BOARD.bin or .bit (BOARD=icebreaker)
+	$(BIN)/lepton bitstream $(BOARD)
 
 resources: $(READY) ## Synthesize what estimates are fitted to, into benchmarks/resources.json (hours; goes on)
 	$(BIN)/python -m host.explore.collect ice40

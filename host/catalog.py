@@ -53,6 +53,15 @@ def variants_of(name: str) -> tuple[str, ...]:
     return tuple(n for n, folder in variants().items() if read_info(folder)["base"] == name)
 
 
+def accuracy(name: str) -> float | None:
+    """Of a model on the test images, as noted when it was made; None where nothing was."""
+    if name in models.MODELS:
+        path = models.WEIGHTS / f"{name}.json"
+        return json.loads(path.read_text()).get("test_accuracy") if path.exists() else None
+    rows = read_info(variants().get(name, Path(name))).get("rows") or [{}]
+    return rows[-1].get("accuracy")
+
+
 def find(name: str) -> Source:
     """The model of that name, or in that folder; LeptonError for neither."""
     if name in variants():

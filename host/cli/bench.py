@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from host.cli import options
+from host.cli.bench_synth import bench_synth
 from host.errors import LeptonError
 
 DIFFERENT = 1
@@ -19,13 +20,19 @@ def bench(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Default: benchmarks/results.json."),
+        typer.Option("--out", "-o", metavar="FILE", help="Default: in benchmarks/."),
     ] = None,
+    synth: Annotated[
+        bool, typer.Option("--synth", help="Of FPGAs instead: cells and frequencies.")
+    ] = False,
 ) -> None:
     """Measure the figures of the README on the simulated core, and show them beside the peers'.
 
     Exit code 1 says that a byte differed.
     """
+    if synth:
+        bench_synth(only, out)
+        return
     from rich.console import Console
     from rich.table import Table
 

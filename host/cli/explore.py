@@ -47,6 +47,9 @@ def explore(
             "--variant", metavar="MODEL", help="A compressed form of the model (repeatable)."
         ),
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Leave out the compressed forms that ship.")
+    ] = False,
     changes: Changes = None,
     shapes: Annotated[
         int, typer.Option("--shapes", metavar="N", min=1, help="Arrays that the models look into.")
@@ -81,7 +84,9 @@ def explore(
     if max_latency is not None and max_latency <= 0:
         raise LeptonError(f"--max-latency {max_latency:g} leaves no time at all; give milliseconds")
     devices = tuple(DEVICES) if device == "any" else (named_device(device).name,)
-    sources = [catalog.find(name) for name in dict.fromkeys([model, *(variants or ())])]
+    shipped = () if plain else catalog.variants_of(model)
+    names = dict.fromkeys([model, *shipped, *(variants or ())])
+    sources = [catalog.find(name) for name in names]
     for source in sources[1:]:
         if source.base != sources[0].base:
             raise LeptonError(
@@ -94,7 +99,7 @@ def explore(
         graphs = {source.name: source.quantize(width) for source in sources}
         question = Question(
             graphs, devices, batch, Wishes(max_latency, max_luts), fixed, 60 * budget, shapes,
-            workers, scheduler,
+            workers, scheduler, {source.name: catalog.accuracy(source.name) for source in sources},
         )  # fmt: skip
         answer = find(question, out / "search.db", stages)
     report.write(answer, out)
@@ -111,6 +116,8 @@ def explore(
             f"processor: {answer.evaluated / answer.model_s:,.0f} per second"
         )
     console.print(f"models: {page.errors(answer)}")
+    if answer.accuracies:
+        console.print(f"accuracy: {answer.accuracies}")
     console.print(answer.recommendation.sentence)
     console.print(f"report: {out / report.PAGE}")
     if answer.interrupted:

@@ -30,8 +30,9 @@ def run(
     target: Annotated[
         str,
         typer.Option(
-            metavar="[sim|reference|uart:PORT]",
-            help="The simulated core, the integer reference alone, or hardware at a serial port.",
+            metavar="[sim|reference|netlist:DEVICE|uart:PORT]",
+            help="The simulated core, the integer reference alone, the core's netlist for an FPGA, "
+            "simulated, or hardware at a serial port.",
         ),
     ] = "sim",
     baud: Annotated[

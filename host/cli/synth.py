@@ -10,6 +10,8 @@ import typer
 from host.cli import options
 from host.cli.options import STDOUT, Batch, Changes, ConfigName, Json
 
+MODEL = "lenet-cifar10"
+
 
 def synth(
     device: Annotated[
@@ -30,15 +32,18 @@ def synth(
     ] = "core",
     model: Annotated[
         str, typer.Option("--model", metavar="MODEL", help="Whose cycles an image takes.")
-    ] = "lenet-cifar10",
+    ] = MODEL,
     batch: Batch = 1,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", metavar="FILE.png", help="Draw what each block costs."),
+        typer.Option("--picture", metavar="FILE", help="Draw cost and floorplan (.png or .svg)."),
     ] = None,
     json_path: Json = None,
 ) -> None:
-    """Synthesize, place and route a configuration with open tools; report cells and frequency."""
+    """Synthesize, place and route a configuration with open tools; report cells and frequency.
+
+    Exit code 2 says that it does not fit, or misses the frequency that --mhz asks for.
+    """
     from host.synth.devices import device as named_device
 
     chosen, part = options.configuration(config, changes), named_device(device)
@@ -51,44 +56,52 @@ def synth(
     from host.synth.measure import cycles_of
     from host.synth.record import record
 
-    try:
-        what = Scope(scope)
-    except ValueError:
-        raise LeptonError(f"--scope takes {', '.join(Scope)}, not {scope!r}") from None
+    if scope not in list(Scope):
+        raise LeptonError(f"--scope takes {', '.join(Scope)}, not {scope!r}")
+    if picture is not None:
+        charts.check_format(picture)
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    synthesis = synthesize(chosen, part, what, tell=tell)
-    cycles, macs, reason = cycles_of(model, chosen, batch) if what is Scope.CORE else (None, 0, "")
-    if picture is not None:
-        charts.draw(synthesis, picture)
-    if seeds:
-        synthesis.check_fits()
-    placement = synthesis.place(seeds, megahertz=megahertz, tell=tell) if seeds else None
+    cycles, macs, reason = None, 0, ""
+    if scope == Scope.CORE:
+        cycles, macs, reason = cycles_of(model, chosen, batch)
+    synthesis = synthesize(chosen, part, Scope(scope), tell=tell)
+    fits = not synthesis.misfits()
+    placement = synthesis.place(seeds, megahertz=megahertz, tell=tell) if seeds and fits else None
     values = {"name": config, "model": model, "batch": batch}
-    values |= record(synthesis, placement, cycles, macs)
+    values |= record(chosen, scope, synthesis, placement, cycles, macs)
+    if picture is not None:
+        title = f"{config}, {chosen.rows} x {chosen.cols}, on {part.name}"
+        charts.draw(title, synthesis, placement, picture)
     text = json.dumps(values, indent=2) + "\n"
-    if json_path is not None and json_path != STDOUT:
-        write_whole(json_path, text.encode())
     if json_path == STDOUT:
         sys.stdout.write(text)
     else:
-        from rich.console import Console
-
-        from host.cli import synth_tables
-
-        console = Console(highlight=False)
-        for table in synth_tables.synthesis(synthesis):
-            console.print(table)
-        if placement is not None:
-            console.print(synth_tables.speed(placement))
-        if reason:
-            console.print(f"no cycles of {model}: {reason}")
-        elif placement is not None and cycles is not None:
-            console.print(
-                f"{model}, batch {batch}: {cycles:,.0f} cycles per image, "
-                f"{values['images_per_s']:,} images/s, {values['mmacs_per_s']:,} MMAC/s"
-            )
+        if json_path is not None:
+            write_whole(json_path, text.encode())
+        _show(values, synthesis, placement)
+    if reason:
+        tell(f"no cycles of {model}: {reason}")
+    synthesis.check_fits()
     if placement is not None and megahertz is not None:
         placement.check_speed(megahertz)
+
+
+def _show(values: dict, synthesis, placement) -> None:
+    from rich.console import Console
+
+    from host.cli import synth_tables
+
+    console = Console(highlight=False)
+    for table in synth_tables.synthesis(values["scope"], synthesis):
+        console.print(table)
+    if placement is not None:
+        console.print(synth_tables.speed(placement))
+    if values["images_per_s"] is not None:
+        console.print(
+            f"{values['model']}, batch {values['batch']}: {values['cycles_per_image']:,.0f} "
+            f"cycles per image, {values['images_per_s']:,} images/s, "
+            f"{values['mmacs_per_s']:,} MMAC/s"
+        )

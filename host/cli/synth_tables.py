@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from host.synth.flow import Placement, Synthesis
+from host.synth.flow import Synthesis
+from host.synth.placement import Placement
 
 
-def synthesis(built: Synthesis) -> Iterator[Table]:
+def synthesis(scope: str, built: Synthesis) -> Iterator[Table]:
     """Cells of a build against those of the part, and of each block."""
     used = built.usage.record()
-    part = Table(title=f"{built.scope} on {built.device.name}")
+    part = Table(title=f"{scope} on {built.device.name}")
     part.add_column("")
     for name in ("used", "available", "share"):
         part.add_column(name, justify="right")

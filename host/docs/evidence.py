@@ -27,7 +27,9 @@ def _formal() -> str:
         for task in found["tasks"]
     ]  # fmt: skip
     head = ("proof", "what holds", "for how long", "proven in", "bug found in")
-    return f"{table(head, rows, '   rr')}\n\n`{found['command']}`, {found['date']}."
+    rest = found["proofs"] - len(found["tasks"])
+    missing = f"; {rest} of {found['proofs']} proofs are not in this record yet" if rest else ""
+    return f"{table(head, rows, '   rr')}\n\n`{found['command']}`, {found['date']}{missing}."
 
 
 def _share(part: int, whole: int) -> str:
@@ -45,7 +47,8 @@ def _coverage() -> str:
         toggles = _share(part["toggles_reached"], part["toggles"])
         rows.append((name, lines, toggles))
     text = table(("component", "branches", "bits that rose and fell"), rows, " rr")
-    return f"{text}\n\n`{found['command']}`, {found['date']}."
+    tests = ", ".join(f"`{one}`" for one in found["tests"])
+    return f"{text}\n\n`{found['command']}`, {found['date']}, of {tests}."
 
 
 def _sum(parts: Any) -> dict[str, int]:
@@ -113,8 +116,12 @@ def _mutants() -> str:
         f"{_share(caught, total)} are caught; without the {found['argued']} survivors of which it "
         f"is argued below that they change nothing, {_share(caught, real)}. Which part of the "
         f"tests was the first to notice:\n\n{table(('test', 'mutants'), rows, ' r')}\n\n"
-        f"`{found['command']}`, {found['date']}."
+        f"`{found['command']}`, {found['date']}{_left(found['left'])}."
     )
+
+
+def _left(number: int) -> str:
+    return f"; {number} of its mutants have not been judged yet" if number else ""
 
 
 def _survivors() -> str:

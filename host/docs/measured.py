@@ -8,8 +8,10 @@ from host import benchmarks
 from host.cli import app
 from host.docs.markdown import ROOT, table
 from host.explore import figures, resources
+from host.synth import benchmark as synth
 
 NOT_MEASURED = "Not measured yet: `make bench` makes this table."
+NOT_SYNTHESIZED = "Not measured yet: `make bench-synth` makes this table."
 NOT_EXPLORED = "Not measured yet: `make explored` makes this table."
 
 
@@ -43,6 +45,11 @@ def _benchmarks() -> str:
 def _throughput() -> str:
     rows = benchmarks.throughput_rows(benchmarks.results())
     return table(benchmarks.THROUGHPUT_HEAD, rows, "  rrrrr") if rows else NOT_MEASURED
+
+
+def _synthesis() -> str:
+    rows = synth.rows(synth.results())
+    return table(synth.HEAD, rows, "  rrrrrrrrrr") if rows else NOT_SYNTHESIZED
 
 
 def _explored() -> str:
@@ -138,6 +145,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "explored": _explored,
     "resource-errors": _resource_errors,
     "models": _models,
+    "synthesis": _synthesis,
     "commands": _commands,
 }
 """What makes each table, by the name that stands in the page."""

@@ -55,13 +55,14 @@ def page(answer: Answer) -> str:
     early = (
         "<p>The search was interrupted; this is what was known.</p>" if answer.interrupted else ""
     )
+    accuracies = f"<p>Accuracy: {escape(answer.accuracies)}.</p>" if answer.accuracies else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <title>Lepton: {names}</title>
 <style>{STYLE}</style>
 <h1>{names}, batch {answer.question.batch}</h1>
-<p id="reason">{escape(answer.recommendation.sentence)}</p>{early}
+<p id="reason">{escape(answer.recommendation.sentence)}</p>{accuracies}{early}
 <p>Cycles are exact. <span class="estimated">Estimated</span> figures come from a model
 ({escape(errors(answer))}); only those called measured were counted by Yosys or reached by place and
 route. A point tells its configuration; a click copies the command that builds it.</p>

@@ -21,7 +21,7 @@ def record(answer: Answer) -> dict[str, Any]:
     asked, best = answer.question, answer.recommendation
     return {
         "version": VERSION,
-        "variants": list(asked.graphs),
+        "variants": {name: asked.accuracies.get(name) for name in asked.graphs},
         "devices": list(asked.devices),
         "batch": asked.batch,
         "max_latency_ms": asked.wishes.max_latency_ms,

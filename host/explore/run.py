@@ -42,6 +42,8 @@ class Question:
     """Array shapes that the models look into."""
     workers: int | None = None
     scheduler: str | None = None
+    accuracies: Mapping[str, float | None] = field(default_factory=dict)
+    """Of the variants, where known; the choice is the user's."""
 
     def identity(self) -> dict[str, Any]:
         """What a kept search must agree in, so that its results are of this question."""
@@ -80,6 +82,12 @@ class Answer:
     errors: dict[str, dict[str, float]]
     """Of the resource model on the points held back, by family."""
     interrupted: bool = False
+
+    @property
+    def accuracies(self) -> str:
+        """Those of the variants in words; nothing where none is known."""
+        known = self.question.accuracies
+        return ", ".join(f"{name} {a:.2%}" for name, a in known.items() if a is not None)
 
 
 def explore(

@@ -2,6 +2,8 @@
 docs/synthesis.md."""
 
 from host.synth.devices import DEVICES, Device, device
-from host.synth.flow import Scope, Synthesis, synthesize
+from host.synth.flow import Synthesis, synthesize
+from host.synth.placement import Placement
+from hw.rtlil import Scope
 
-__all__ = ["DEVICES", "Device", "Scope", "Synthesis", "device", "synthesize"]
+__all__ = ["DEVICES", "Device", "Placement", "Scope", "Synthesis", "device", "synthesize"]

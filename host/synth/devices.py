@@ -1,8 +1,9 @@
 """The FPGAs that Lepton is built for: what they have and how the tools are told which they are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host.errors import LeptonError
+from hw.boards import Board
 from hw.target import TARGETS, Target
 
 
@@ -89,3 +90,17 @@ def device(name: str) -> Device:
     if name not in DEVICES:
         raise LeptonError(f"no device is named {name!r}; there are {', '.join(DEVICES)}")
     return DEVICES[name]
+
+
+def on_board(chosen: Board) -> Device:
+    """The device of a board, in the board's package and speed grade."""
+    found = device(chosen.device)
+    platform = chosen.make_platform()
+    if found.family == "ice40":
+        place = ("--up5k", "--package", platform.package.lower())
+    else:
+        package = platform._nextpnr_package_options[platform.package].upper()
+        size = platform._nextpnr_device_options[platform.device]
+        place = (size, "--package", package, "--speed", platform.speed)
+    assert platform.device == found.part, f"{chosen.name} has another part than {found.name}"
+    return replace(found, place=place)

@@ -1,41 +1,32 @@
 """Yosys, nextpnr, packer: each step kept in the cache by what goes into it."""
 
-import importlib
 import json
 import os
-import re
-import statistics
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import StrEnum
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 from host.synth import netlist
 from host.synth.devices import Device
+from host.synth.placement import Placement
 from host.synth.tools import SynthesisError, run, tool
-from host.synth.wrapper import FewPins
-from hw.array import Array
 from hw.config import Config
-from hw.core import Core
-from hw.requant import Requant
+from hw.rtlil import TOP, Scope
 from sim.cache import cached, digest
+from sim.convert import converted
 
 Tell = Callable[[str], None]
 
-TOP = "lepton"
-
-
-class Scope(StrEnum):
-    """What is built."""
-
-    CORE = "core"
-    ARRAY = "array"
-    REQUANT = "requant"
-
-
-PARTS = {Scope.CORE: Core, Scope.ARRAY: Array, Scope.REQUANT: Requant}
+EMIT = """
+import json, sys
+from hw.config import Config
+from hw.rtlil import emit
+choice = json.load(sys.stdin)
+sys.stdout.write(emit(Config(**choice.pop("config")), **choice))
+"""
 
 READ = (
     "read_rtlil design.il",
@@ -43,35 +34,32 @@ READ = (
     # keeping the old value costs each block RAM a copy of its write port in flip-flops.
     "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:TRANSPARENCY_MASK=1'0 %i",
 )
-"""How Yosys reads what `rtlil` writes."""
+"""How Yosys reads the design."""
+
+WRITE = (
+    "write_json netlist.json",
+    # A wire for each bit: bits of one vector that depend on each other are no loop.
+    "splitnets",
+    "opt_clean -purge",
+    "write_verilog -noattr -noexpr netlist.v",
+)
 
 
 def rtlil(
-    cfg: Config, device: Device | None, scope: Scope = Scope.CORE, *, pins: bool = True
+    cfg: Config, device: Device, scope: Scope = Scope.CORE, *, pins: bool = True, tell: Tell = print
 ) -> str:
-    """The design for Yosys; without a device in generic form.
-
-    Amaranth names an element of an array ``x[3]``, which ABC9 takes for bit 3 of ``x``: it then
-    stops with a failed assertion. It becomes ``x.3``.
-    """
-    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    backend = importlib.import_module("amaranth.back.rtlil")
-    part = PARTS[scope](cfg)
-    platform = device.target if device is not None else None
-    text = backend.convert(
-        FewPins(part) if pins else part, name=TOP, platform=platform, emit_src=False
-    )
-    return re.sub(r"\\\S*\[\S*", lambda name: name[0].replace("[", ".").replace("]", ""), text)
+    """The design for Yosys, converted unless the cache has it for the hw/ of now."""
+    choice = {"config": asdict(cfg), "scope": str(scope), "part": device.part, "pins": pins}
+    return converted(EMIT, choice, what="RTLIL", progress=tell)
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """A configuration on a device, as Yosys made it."""
+    """A design on a device, as Yosys made it."""
 
-    config: Config
     device: Device
-    scope: Scope
     folder: Path
+    """With `netlist.json` and `netlist.v`."""
 
     @cached_property
     def cells(self) -> dict[str, dict]:
@@ -93,123 +81,97 @@ class Synthesis:
         """What each block of the core takes."""
         return netlist.blocks(self.cells)
 
-    def misfits(self) -> list[str]:
-        """For each resource of which there is too little, a phrase with both numbers."""
+    def misfits(self) -> dict[str, tuple[int, int]]:
+        """Of each resource of which there is too little: how many are needed, and are there."""
         needed = self.usage.record()
-        return [
-            f"{needed[name]:,} {name} of {there:,}"
-            for name, there in self.device.available.items()
-            if needed[name] > there
-        ]
+        there = self.device.available
+        return {name: (needed[name], there[name]) for name in there if needed[name] > there[name]}
 
     def check_fits(self) -> None:
         """Refuses what does not fit, with each resource needed and available."""
         misfits = self.misfits()
         if misfits:
+            phrases = (f"{need:,} {name} of {there:,}" for name, (need, there) in misfits.items())
             raise SynthesisError(
-                f"this does not fit {self.device.name}: needs {', '.join(misfits)}"
+                f"this does not fit {self.device.name}: it needs {', '.join(phrases)}"
             )
 
     def place(
         self,
         seeds: int,
         *,
+        first: int = 1,
         megahertz: float | None = None,
-        tell: Tell = print,
         constraints: str = "",
-    ) -> "Placement":
-        """Places and routes with seeds 1 to `seeds`, as many at once as there are processors."""
+        tell: Tell = print,
+    ) -> Placement:
+        """Places and routes with so many seeds from `first` on, as many at once as there are
+        processors.
+
+        `constraints` name the pins, in the language of the family; without them any will do.
+        When it is interrupted, or a seed fails, the tools that run are ended.
+        """
         self.check_fits()
+        tool(f"nextpnr-{self.device.family}")
         asked = megahertz or self.device.megahertz
-        processors = len(os.sched_getaffinity(0))
+        stop = threading.Event()
+        numbers = range(first, first + seeds)
 
         def one(seed: int) -> Path:
-            return _placed(self.folder, self.device, seed, asked, tell, constraints)
+            return _placed(self, seed, asked, constraints, stop)
 
-        with ThreadPoolExecutor(min(processors, seeds)) as pool:
-            folders = list(pool.map(one, range(1, seeds + 1)))
-        reports = [json.loads((folder / "report.json").read_text()) for folder in folders]
-        return Placement(self, tuple(folders), tuple(reports))
-
-
-@dataclass(frozen=True)
-class Placement:
-    """A synthesis, placed and routed once for each seed."""
-
-    synthesis: Synthesis
-    folders: tuple[Path, ...]
-    reports: tuple[dict, ...]
-
-    @cached_property
-    def frequencies(self) -> list[float]:
-        """MHz, by seed from 1."""
-        return [round(netlist.frequency(report), 2) for report in self.reports]
-
-    @property
-    def median(self) -> float:
-        """MHz."""
-        return round(statistics.median(self.frequencies), 2)
-
-    @property
-    def best(self) -> int:
-        """Index of the fastest seed."""
-        return max(range(len(self.frequencies)), key=self.frequencies.__getitem__)
-
-    @property
-    def critical_path(self) -> netlist.CriticalPath:
-        """Of the seed that is the median, or just below it."""
-        order = sorted(range(len(self.frequencies)), key=self.frequencies.__getitem__)
-        return netlist.critical_path(self.reports[order[(len(order) - 1) // 2]])
-
-    @property
-    def bitstream(self) -> Path:
-        """Of the fastest seed."""
-        return next(self.folders[self.best].glob("lepton.bi[nt]"))
-
-    def check_speed(self, megahertz: float) -> None:
-        """Refuses a build whose fastest seed is slower than that, with its critical path."""
-        best = self.frequencies[self.best]
-        if best < megahertz:
-            path = netlist.critical_path(self.reports[self.best])
-            raise SynthesisError(
-                f"{self.synthesis.device.name} reaches {best} MHz, not {megahertz:g}; "
-                f"the critical path goes {path.sentence()}"
-            )
+        with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), seeds)) as pool:
+            tell(f"placing and routing for {self.device.name} at {asked:g} MHz")
+            try:
+                jobs = {pool.submit(one, seed): seed for seed in numbers}
+                for count, done in enumerate(as_completed(jobs), 1):
+                    found = Placement(self.device, (done.result(),)).median
+                    tell(f"seed {jobs[done]}: {found:.1f} MHz ({count} of {seeds})")
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return Placement(self.device, tuple(job.result() for job in jobs))
 
 
 def synthesize(
-    cfg: Config, device: Device, scope: Scope = Scope.CORE, *, tell: Tell = print
+    cfg: Config,
+    device: Device,
+    scope: Scope = Scope.CORE,
+    *,
+    pins: bool = True,
+    tell: Tell = print,
 ) -> Synthesis:
-    """Runs Yosys, unless the cache has its result for this design."""
-    return Synthesis(cfg, device, scope, netlist_of(rtlil(cfg, device, scope), device, tell=tell))
+    """Runs Yosys, unless the cache has its result for this design.
+
+    Without `pins` the ports are those of the part itself.
+    """
+    tool("yosys")
+    return netlist_of(rtlil(cfg, device, scope, pins=pins, tell=tell), device, tell=tell)
 
 
-def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Path:
-    """The folder with `netlist.json` of a design in RTLIL."""
-    script = "; ".join(
-        (
-            *READ,
-            f"{device.synthesis} -top {TOP} -json netlist.json",
-            "write_verilog -noattr -noexpr netlist.v",
-        )
-    )
+def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Synthesis:
+    """The netlist of a design in RTLIL."""
+    script = "; ".join((*READ, f"{device.synthesis} -top {TOP}", *WRITE))
 
     def make(folder: Path) -> None:
         tell(f"running Yosys for {device.name}")
         (folder / "design.il").write_text(design)
         run("yosys", ["-q", "-l", "yosys.log", "-p", script], folder, "yosys.log")
+        (folder / "design.il").unlink()
 
     key = digest(design, script, tool("yosys").version)
-    return cached("netlist", key, make)
+    return Synthesis(device, cached("netlist", key, make))
 
 
 def _placed(
-    netlist_folder: Path, device: Device, seed: int, megahertz: float, tell: Tell, constraints: str
+    built: Synthesis, seed: int, megahertz: float, constraints: str, stop: threading.Event
 ) -> Path:
+    device = built.device
     name, packer = f"nextpnr-{device.family}", PACK[device.family]
     options = [*device.place, "--freq", f"{megahertz:g}", "--seed", str(seed)]
     options += ["--report", "report.json", "--log", "nextpnr.log", "-q", "--timing-allow-fail"]
-    options += ["--json", "netlist.json"]
+    options += ["--json", "netlist.json", "--write", "placed.json"]
     if device.family == "ice40":
         options += ["--asc", "lepton.asc"]
         if constraints:
@@ -217,18 +179,23 @@ def _placed(
     else:
         options += ["--textcfg", "lepton.config"]
         options += ["--lpf", "pins"] if constraints else ["--lpf-allow-unconstrained"]
-    source = (netlist_folder / "netlist.json").read_bytes()
+    source = (built.folder / "netlist.json").read_bytes()
 
     def make(folder: Path) -> None:
-        tell(f"placing and routing for {device.name}, seed {seed}")
         (folder / "netlist.json").write_bytes(source)
         if constraints:
             (folder / "pins").write_text(constraints)
-        run(name, options, folder, "nextpnr.log")
-        run(packer[0], list(packer[1:]), folder, "pack.log")
-        (folder / "netlist.json").unlink()
+        run(name, options, folder, "nextpnr.log", stop=stop)
+        run(packer[0], list(packer[1:]), folder, "pack.log", stop=stop)
+        # Only where each cell went; the whole is large, and there is one for each seed.
+        placed = json.loads((folder / "placed.json").read_text())
+        (module,) = placed["modules"].values()
+        sites = netlist.sites(module["cells"])
+        (folder / "sites.json").write_text(json.dumps(sites))
+        for file in ("netlist.json", "placed.json", "lepton.asc", "lepton.config"):
+            (folder / file).unlink(missing_ok=True)
 
-    key = digest(source, " ".join(options), constraints, tool(name).version)
+    key = digest(source, " ".join(options), constraints, " ".join(packer), tool(name).version)
     return cached("placed", key, make)
 
 

@@ -6,7 +6,10 @@ from hw.config import Config
 
 def cycles_of(model: str, cfg: Config, batch: int) -> tuple[float | None, int, str]:
     """Cycles per image as the cost model has them, multiply-accumulates per image, and, instead of
-    cycles, why the model does not run on the configuration."""
+    cycles, why the model does not run on the configuration.
+
+    LeptonError for a model that there is not.
+    """
     from host import data, models
     from host.compiler import compile
     from host.cost import predict

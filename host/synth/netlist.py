@@ -7,7 +7,7 @@ from dataclasses import dataclass
 PARTS = (
     "array", "scratchpad", "accumulators", "results", "requant", "post", "table", "weights",
     "loader", "feeder", "sequencer", "inputs", "outputs", "counters", "decoder", "packets",
-    "replies", "link_in", "link_out", "lanes", "runner", "core",
+    "replies", "link_in", "link_out", "lanes", "runner", "link", "core",
 )  # fmt: skip
 """Blocks of the core by the names of their submodules; of several in a path the first here is
 meant."""
@@ -154,5 +154,17 @@ def critical_path(report: dict) -> CriticalPath:
 
 
 def frequency(report: dict) -> float:
-    """MHz, out of nextpnr's report."""
+    """MHz of the slowest clock, out of nextpnr's report."""
     return min(clock["achieved"] for clock in report["fmax"].values())
+
+
+def slack(report: dict) -> float:
+    """Nanoseconds that the tightest clock has to spare against its constraint."""
+    clocks = report["fmax"].values()
+    return round(min(1e3 / c["constraint"] - 1e3 / c["achieved"] for c in clocks), 3)
+
+
+def sites(cells: dict[str, dict]) -> dict[str, str]:
+    """The site of each cell, out of the netlist that nextpnr wrote."""
+    found = {name: cell.get("attributes", {}).get("NEXTPNR_BEL") for name, cell in cells.items()}
+    return {name: str(site) for name, site in found.items() if site}

@@ -1,21 +1,28 @@
-"""What `lepton synth --json` and benchmarks/synthesis.json hold."""
+"""What `lepton synth --json` and benchmarks/synth.json hold."""
 
-from host.synth.flow import Placement, Synthesis
+from host.synth.flow import Synthesis
+from host.synth.placement import Placement
+from hw.config import Config
 
 
 def record(
-    synthesis: Synthesis, placement: Placement | None, cycles: float | None, macs: int
+    cfg: Config,
+    scope: str,
+    synthesis: Synthesis,
+    placement: Placement | None,
+    cycles: float | None,
+    macs: int,
 ) -> dict:
     """Figures of a build. Throughput is at the median frequency; without cycles there is none."""
-    used = synthesis.usage
     values: dict = {
         "device": synthesis.device.name,
-        "scope": str(synthesis.scope),
-        "config": dict(synthesis.config.items()),
-        **used.record(),
+        "scope": str(scope),
+        "config": dict(cfg.items()),
+        **synthesis.usage.record(),
         "available": synthesis.device.available,
         "fits": not synthesis.misfits(),
         "blocks": {name: block.record() for name, block in synthesis.blocks.items()},
+        "sites": None,
         "fmax_mhz": None,
         "critical_path": None,
         "cycles_per_image": cycles,
@@ -26,6 +33,11 @@ def record(
     if placement is None:
         return values
     seeds = placement.frequencies
+    values["sites"] = {
+        name: {"used": used, "available": there}
+        for name, (used, there) in placement.utilization.items()
+        if used
+    }
     values["fmax_mhz"] = {
         "min": min(seeds),
         "median": placement.median,

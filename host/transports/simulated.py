@@ -12,15 +12,18 @@ from sim.errors import SimulationError
 
 
 class Simulated:
-    """A transport to a core in simulation, built when it is first needed."""
+    """A transport to a core in simulation, built when it is first needed.
+
+    `source` is a configuration, or a library that `sim.build` made.
+    """
 
     def __init__(
-        self, config: Config, *, waves: Path | None = None, stalls: Stalls | None = None,
+        self, source: Config | Path, *, waves: Path | None = None, stalls: Stalls | None = None,
         idle_limit: int = 1_000_000, progress: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         try:
             self.device = Device(
-                config, waves=waves, stalls=stalls, idle_limit=idle_limit, progress=progress
+                source, waves=waves, stalls=stalls, idle_limit=idle_limit, progress=progress
             )
         except SimulationError as error:
             raise LeptonError(str(error)) from error

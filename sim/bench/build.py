@@ -5,13 +5,13 @@ import inspect
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from unittest.mock import patch
 
 from cocotb_tools.runner import Verilator, VerilatorControlFile, Verilog
 
 from sim import build, cache, coverage, toolchain
+from sim.convert import converted
 from sim.errors import SimulationError
 
 TOP = "lepton"
@@ -23,35 +23,19 @@ PORTS = Path(build.__file__).with_name("ports.vlt")
 
 FLAGS = (*toolchain.VERILATOR_FLAGS, "--no-public-flat-rw")
 
-# By itself, as sim.build does it: it reads the hw/ on disk, whose hash names the result.
 CONVERT = """
-import os, sys
+import json, os, sys
 os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
 from amaranth.back import verilog
 from sim.bench import tops
-top = getattr(tops, sys.argv[1])()
+top = getattr(tops, json.load(sys.stdin))()
 sys.stdout.write(verilog.convert(top, name="lepton", emit_src=False, strip_internal_attrs=True))
 """
 
 
 def convert(name: str) -> str:
     """Verilog of what a function of `tops` returns, converted unless the cache has it."""
-    key = cache.digest("bench", name, TOPS.read_text(), build.hardware_hash())
-
-    def write(folder: Path) -> None:
-        paths = [str(Path(build.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        done = subprocess.run(
-            [sys.executable, "-c", CONVERT, name],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SimulationError(f"the conversion of {name} to Verilog failed:\n{done.stderr}")
-        (folder / "lepton.v").write_text(done.stdout)
-
-    return (cache.cached("verilog", key, write) / "lepton.v").read_text()
+    return converted(CONVERT, name, TOPS.read_text(), what="Verilog")
 
 
 def executable(text: str) -> Path:

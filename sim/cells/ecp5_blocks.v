@@ -223,10 +223,10 @@ module DP16KD(
   parameter INITVAL_3F = 320'h0;
 
   generate
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || RESETMODE != "SYNC"
+    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG"
         || CSDECODE_A != "0b000" || CSDECODE_B != "0b000"
         || CLKAMUX != "CLKA" || CLKBMUX != "CLKB")
-      $error("DP16KD: this model has no output registers, asynchronous resets or inverted clocks");
+      $error("DP16KD: this model has no output registers, chip selects or inverted clocks");
   endgenerate
 
   // Rows of four bytes of nine bits.
@@ -311,8 +311,11 @@ module DP16KD(
       $stop;
     end
   end
-  wire [17:0] a_pins = WIDE_B ? b_out[17:0] : a_out[17:0];
-  wire [17:0] b_pins = WIDE_B ? b_out[35:18] : b_out[17:0];
+  // An asynchronous reset also holds the output between two edges.
+  wire [35:0] a_held = RESETMODE == "ASYNC" && RSTA ? 36'b0 : a_out;
+  wire [35:0] b_held = RESETMODE == "ASYNC" && RSTB ? 36'b0 : b_out;
+  wire [17:0] a_pins = WIDE_B ? b_held[17:0] : a_held[17:0];
+  wire [17:0] b_pins = WIDE_B ? b_held[35:18] : b_held[17:0];
   assign {
     DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5,
     DOA4, DOA3, DOA2, DOA1, DOA0} = a_pins;

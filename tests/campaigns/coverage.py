@@ -28,6 +28,9 @@ FOLDER = ROOT / "build" / "coverage"
 TESTS = ("tests/e2e", "tests/sim/test_bench_core.py", "tests/sim/test_bench_stalls.py")
 """Those that simulate the whole core with Verilator."""
 
+RUN = "tests.txt"
+"""In the folder: the arguments with which tests were run, a line each time."""
+
 IGNORED = re.compile(r"\$|^(clk|rst)$")
 """Signals that Yosys made, not the gateware."""
 
@@ -170,6 +173,8 @@ def run(arguments: list[str]) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, coverage.VARIABLE: str(FOLDER)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    with (FOLDER / RUN).open("a") as file:
+        file.write(" ".join(arguments) + "\n")
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
@@ -182,6 +187,8 @@ def main() -> int:
     if not given.report:
         code = run([*(given.tests or TESTS), *rest])
     found = summary(FOLDER)
+    ran = FOLDER / RUN
+    found["tests"] = ran.read_text().splitlines() if ran.exists() else []
     path = records.write("coverage", "make coverage", found)
     for kind in ("lines", "toggles"):
         total = sum(row[kind] for row in found["components"].values())

@@ -325,6 +325,15 @@ def test_a_finished_search_leaves_all_files_and_says_what_is_estimated(finished,
     assert "all estimated, nothing of it built yet" in values["reason"]
 
 
+def test_compressed_forms_that_ship_are_variants_with_their_accuracy(finished, capsys):
+    shipped = catalog.variants_of("lenet5-mnist")
+    assert shipped
+    values = json.loads((finished / "result.json").read_text())
+    assert list(values["variants"]) == ["lenet5-mnist", *shipped]
+    assert all(0.9 < accuracy < 1 for accuracy in values["variants"].values())
+    assert {p["variant"] for p in values["points"]} <= set(values["variants"])
+
+
 def test_what_cannot_be_met_ends_with_1_and_the_nearest(tmp_path, capsys):
     code = execute([*MODELS, "--device", "ecp5-25k", "--max-luts", "10", "--out", str(tmp_path)])
     assert code == 1

@@ -4,9 +4,9 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.array import Array
-from hw.core import Core
-from hw.requant import Requant
+from .array import Array
+from .core import Core
+from .requant import Requant
 
 
 class FewPins(wiring.Component):
