@@ -49,12 +49,12 @@ RETIRE = Results.LATENCY + Requant.LATENCY
 """Cycles from a result's last beat to its last byte."""
 
 
-RUN_CHECK = 11
+RUN_CHECK = 15
 """Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
 
-PACKET_STORED = 2
+PACKET_STORED = 3
 """Cycles from a packet's last word on the link until its header can be taken."""
-PACKET_HEADER = 2
+PACKET_HEADER = 3
 """Cycles from a packet's header to its first word of payload."""
 
 STAMP_TO_HOST = 3

@@ -51,7 +51,7 @@ class Config:
     """Layer instructions whose start is recorded; 0 leaves the trace out."""
     link_width: int = 32
     """Bits of a beat of the host link: 8, 16, 32 or 64."""
-    product_registers: int = 1
+    product_registers: int = 2
     """Registers behind each multiplier."""
 
     def __post_init__(self) -> None:
@@ -180,9 +180,43 @@ NAMED: dict[str, Config] = {
     ),
     "default": Config(),
     "wide": Config(rows=16, cols=16),
+    # 16 products on 8 blocks. Two columns of eight rows with four ports read all four SPRAMs in
+    # full, 8 bytes a cycle, so that a fully connected layer of one image does half of the work.
+    "up5k": Config(
+        rows=8,
+        cols=2,
+        weight_ports=4,
+        acc_width=24,
+        scratchpad_bytes=8192,
+        weight_depth=8192,
+        acc_depth=256,
+        table_depth=256,
+        program_depth=256,
+        result_depth=32,
+        packet_words=127,
+        trace_depth=0,
+    ),
+    "ecp5-25k": Config(
+        weight_ports=2,
+        scratchpad_bytes=16384,
+        weight_depth=6144,
+        table_depth=256,
+        program_depth=512,
+        result_depth=16,
+        trace_depth=0,
+    ),
+    "ecp5-85k": Config(
+        lanes=4,
+        weight_ports=4,
+        scratchpad_bytes=16384,
+        weight_depth=4096,
+        table_depth=256,
+        result_depth=32,
+        trace_depth=0,
+    ),
 }
 """Configurations that have a name: `tiny` for tests, `default` for LeNet, `wide` as the peers have
-it."""
+it, and for each FPGA the one that suits it and LeNet best."""
 
 
 def named(name: str) -> Config:

@@ -175,7 +175,10 @@ class Runner(wiring.Component):
             loader.layer.eq(sequencer.layer),
             loader.layer_valid.eq(sequencer.valid & ~loaded),
             feeder.layer.eq(sequencer.layer),
-            feeder.layer_valid.eq(sequencer.valid),
+            feeder.single.eq(sequencer.single),
+            feeder.emits.eq(sequencer.emits),
+            # What the loader has copied is there.
+            feeder.layer_valid.eq(1),
             feeder.weights_taken.eq(loaded),
             feeder.weights_ready.eq(loader.ready),
             loader.swap.eq(feeder.swap),

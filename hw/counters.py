@@ -1,12 +1,13 @@
 """Counts cycles and why they were lost, and records when layers began."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .delay import delayed
 
 
 class Counters(wiring.Component):
@@ -23,7 +24,7 @@ class Counters(wiring.Component):
     layer_start, layer_first : In
         A layer instruction begins; it is the first of the program.
     values : Out
-        The counters.
+        The counters; all but the first are a cycle late.
     bus : In
         The trace: row ``i`` holds the counters at the last start of instruction ``i``.
     """
@@ -51,12 +52,15 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # Events come late in their cycle, so they are counted in the next one.
+        events = Signal.like(self.events)
+        m.d.sync += events.eq(self.events & self.running.replicate(len(events)))
+        for i in range(1, len(isa.COUNTERS)):
+            m.d.sync += self.values[i].eq(self.values[i] + events[i - 1])
         with m.If(self.running):
             m.d.sync += self.values[0].eq(self.values[0] + 1)
-            for i in range(1, len(isa.COUNTERS)):
-                m.d.sync += self.values[i].eq(self.values[i] + self.events[i - 1])
         with m.If(self.clear):
-            m.d.sync += self.values.eq(0)
+            m.d.sync += [self.values.eq(0), events.eq(0)]
         if self.cfg.trace_depth:
             self._trace(m)
         return m
@@ -67,14 +71,24 @@ class Counters(wiring.Component):
         )
         write, read = trace.write_port(), trace.read_port()
         index = Signal(range(self.cfg.trace_depth + 1))
-        here = Mux(self.layer_first, 0, index)
-        with m.If(self.layer_start & (here != self.cfg.trace_depth)):
+        start = Signal()
+        first = Signal()
+        cycles = Signal(32)
+        m.d.sync += [
+            start.eq(self.layer_start),
+            first.eq(self.layer_first),
+            cycles.eq(self.values[0]),
+        ]
+        here = Mux(first, 0, index)
+        with m.If(start & (here != self.cfg.trace_depth)):
             m.d.comb += write.en.eq(1)
             m.d.sync += index.eq(here + 1)
         m.d.comb += [
             write.addr.eq(here),
-            write.data.eq(self.values),
+            write.data.as_value().eq(Cat(cycles, self.values.as_value()[32:])),
             read.addr.eq(self.bus.row),
         ]
-        word = Signal.like(self.bus.word)
-        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(read.data[word])]
+        # Read, put into a register, chosen from.
+        row = Signal.like(read.data)
+        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
+        m.d.sync += [row.eq(read.data), self.bus.r_data.eq(row[word])]

@@ -1,6 +1,6 @@
 """Carries out packets, one after the other, and answers them."""
 
-from amaranth import Array, Const, Module, Signal
+from amaranth import Array, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,9 @@ from .packets import RECEIVED
 
 ADDRESSED = len(("row", "count"))
 """Words of payload before the rows of a ``WRITE``."""
+
+READ_WAIT = 1 + layouts.HostBus.READ_LATENCY
+"""Cycles from choosing a row to its word: the bus begins with a register."""
 
 
 class Decoder(wiring.Component):
@@ -74,8 +77,14 @@ class Decoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         header = Signal(isa.HEADER)
-        left = Signal(16)
+        left = Signal(range(self.cfg.packet_words + 1))
         """Words of the packet still to come."""
+        some_left = Signal()
+        """There are any."""
+        last_left = Signal()
+        """There is one."""
+        taking = Signal()
+        """They are words of input."""
         cause = Signal(8)
         payload = Signal(data.ArrayLayout(32, len(isa.RUN_WORDS)))
         """The first words of the payload, behind each other."""
@@ -89,21 +98,21 @@ class Decoder(wiring.Component):
             m.d.sync += input_left.eq(payload[isa.RUN_WORDS.index("input_total")])
             m.d.sync += dropping.eq(0)
 
+        answer = layouts.LINK_STREAM.create()
+        self._reply(m, answer)
         memory = self._select(m, header, payload)
         m.d.comb += self.batches.eq(payload[isa.RUN_WORDS.index("batches")])
+        m.d.sync += self.start.eq(0)
+        count = _Left(left, some_left, last_left)
         with m.FSM():
             with m.State("HEADER"):
                 incoming = data.View(isa.HEADER, word)
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [header.eq(incoming), left.eq(incoming.length), got.eq(0)]
+                m.d.sync += [header.eq(incoming), *count.set(incoming.length), got.eq(0)]
                 m.d.sync += cause.eq(self.i.p.cause)
                 with m.If(self.i.valid):
-                    with m.If(self.i.p.cause != 0):
-                        m.d.sync += left.eq(0)
-                        m.next = "REFUSE"
-                    with m.Else():
-                        m.next = "CHECK"
-            self._check(m, header, cause, input_left)
+                    m.next = "LOOK"
+            self._check(m, header, cause, count, input_left, taking)
             with m.State("ARGUMENTS"):
                 wanted = Signal.like(got)
                 with m.If(header.opcode == Packet.RUN.value):
@@ -112,18 +121,18 @@ class Decoder(wiring.Component):
                     m.d.comb += wanted.eq(ADDRESSED)
                 with m.If(got == wanted):
                     with m.If(header.opcode == Packet.RUN.value):
-                        m.next = "CHECK_RUN"
+                        m.next = "MEASURE_RUN"
                     with m.Else():
-                        m.next = "CHECK_ROWS"
+                        m.next = "MEASURE_ROWS"
                 with m.Else():
                     m.d.comb += self.i.ready.eq(1)
                     with m.If(self.i.valid):
-                        m.d.sync += [payload[got].eq(word), got.eq(got + 1), left.eq(left - 1)]
-            self._memories(m, header, left, cause, payload, memory)
+                        m.d.sync += [payload[got].eq(word), got.eq(got + 1), *count.less()]
+            self._memories(m, answer, header, cause, payload, memory, count)
             self._run(m, cause, payload)
             with m.State("INPUT"):
                 # A run that ends without its input must not leave the packet in the way.
-                wanted = (left != 0) & self.running
+                wanted = taking & self.running
                 m.d.comb += [
                     self.input.payload.eq(word),
                     self.input.valid.eq(self.i.valid & wanted & ~dropping),
@@ -132,22 +141,53 @@ class Decoder(wiring.Component):
                 with m.If(self.input.valid & ~self.input.ready & self.reset_waits):
                     m.d.sync += dropping.eq(1)
                 with m.If(self.i.valid & self.i.ready):
-                    m.d.sync += [left.eq(left - 1), input_left.eq(input_left - 1)]
-                with m.If(left == 0):
+                    m.d.sync += [*count.less(), input_left.eq(input_left - 1)]
+                    m.d.sync += taking.eq(~last_left)
+                with m.If(~some_left):
                     m.next = "HEADER"
                 with m.Elif(~self.running):
-                    m.d.sync += cause.eq(Cause.UNEXPECTED.value)
+                    m.d.sync += [cause.eq(Cause.UNEXPECTED.value), taking.eq(0)]
                     m.next = "REFUSE"
-            self._answers(m, header, left, cause)
+            self._answers(m, answer, header, cause, count)
         return m
+
+    def _reply(self, m: Module, answer: stream.Interface) -> None:
+        """A register behind the answers, which are chosen from many; it takes one in two cycles."""
+        with m.If(self.o.valid):
+            m.d.sync += self.o.valid.eq(~self.o.ready)
+        with m.Else():
+            m.d.sync += [self.o.valid.eq(answer.valid), self.o.payload.eq(answer.payload)]
+        m.d.comb += answer.ready.eq(~self.o.valid)
 
     def _refuse(self, m: Module, cause: Signal, why: Cause) -> None:
         m.d.sync += cause.eq(why.value)
         m.next = "REFUSE"
 
-    def _check(self, m: Module, header: data.View, cause: Signal, input_left: Signal) -> None:
-        """What the header alone tells."""
-        length = header.length
+    def _check(
+        self, m: Module, header: data.View, cause: Signal, count: "_Left", input_left: Signal,
+        taking: Signal,
+    ) -> None:  # fmt: skip
+        """What the header alone tells: first numbers are compared, then it is decided."""
+        length, reading = header.length, header.opcode == Packet.READ.value
+        any_length = Signal()
+        no_addressed = Signal()
+        no_run = Signal()
+        too_much = Signal()
+        no_space = Signal()
+        m.d.sync += [
+            any_length.eq(length != 0),
+            no_addressed.eq((length < ADDRESSED) | (reading & (length != ADDRESSED))),
+            no_run.eq(length != len(isa.RUN_WORDS)),
+            too_much.eq(length > input_left),
+            no_space.eq(
+                (header.space >= len(Space)) | (~reading & (header.space == Space.TRACE.value))
+            ),
+        ]
+        with m.State("LOOK"):
+            m.next = "CHECK"
+            with m.If(cause != 0):
+                m.d.sync += count.set(Const(0, 16))
+                m.next = "REFUSE"
         with m.State("CHECK"), m.Switch(header.opcode):
             for packet, then in (
                 (Packet.ID, "ID"),
@@ -156,42 +196,42 @@ class Decoder(wiring.Component):
             ):
                 with m.Case(packet.value):
                     m.next = then
-                    with m.If(length != 0):
+                    with m.If(any_length):
                         self._refuse(m, cause, Cause.LENGTH)
             with m.Case(Packet.WRITE.value, Packet.READ.value):
                 m.next = "ARGUMENTS"
-                reading = header.opcode == Packet.READ.value
-                with m.If((length < ADDRESSED) | (reading & (length != ADDRESSED))):
+                with m.If(no_addressed):
                     self._refuse(m, cause, Cause.LENGTH)
-                with m.Elif(
-                    (header.space >= len(Space)) | (~reading & (header.space == Space.TRACE.value))
-                ):
+                with m.Elif(no_space):
                     self._refuse(m, cause, Cause.SPACE)
                 with m.Elif(self.running):
                     self._refuse(m, cause, Cause.BUSY)
             with m.Case(Packet.RUN.value):
                 m.next = "ARGUMENTS"
-                with m.If(length != len(isa.RUN_WORDS)):
+                with m.If(no_run):
                     self._refuse(m, cause, Cause.LENGTH)
                 with m.Elif(self.running):
                     self._refuse(m, cause, Cause.BUSY)
             with m.Case(Packet.INPUT.value):
                 m.next = "INPUT"
-                with m.If(~self.running | (length > input_left)):
+                m.d.sync += taking.eq(self.running & count.some & ~too_much)
+                with m.If(~self.running | too_much):
                     self._refuse(m, cause, Cause.UNEXPECTED)
             with m.Default():
                 self._refuse(m, cause, Cause.OPCODE)
 
     def _select(self, m: Module, header: data.View, payload: data.View) -> data.View:
         """Wires the buses, and returns what is known of the memory that the header names."""
+        longest = self.cfg.packet_words.bit_length()
         memory = Signal(
             data.StructLayout(
-                {"total": 32, "depth": 32, "words_last": 16, "r_data": 32, "word": 16, "write": 1}
+                {"total": 32, "depth": 21, "words_last": 16, "r_data": 32, "word": 16, "write": 1}
             )
         )
         for space, bus in zip(Space, self.buses, strict=True):
             words = isa.row_words(self.cfg, space)
-            m.d.comb += [
+            # In registers: from here to the last block RAM is the longest wire of the core.
+            m.d.sync += [
                 bus.row.eq(payload[0]),
                 bus.word.eq(memory.word),
                 bus.w_data.eq(self.i.p.data),
@@ -199,7 +239,7 @@ class Decoder(wiring.Component):
             ]
             with m.If(header.space == space.value):
                 m.d.comb += [
-                    memory.total.eq(payload[1][:16] * words),
+                    memory.total.eq(_times(payload[1][:longest], words)),
                     memory.depth.eq(isa.rows(self.cfg, space)),
                     memory.words_last.eq(words - 1),
                     memory.r_data.eq(bus.r_data),
@@ -207,62 +247,91 @@ class Decoder(wiring.Component):
         return memory
 
     def _memories(
-        self, m: Module, header: data.View, left: Signal, cause: Signal, payload: data.View,
-        memory: data.View,
+        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
+        payload: data.View, memory: data.View, count: "_Left",
     ) -> None:  # fmt: skip
-        """``WRITE`` and ``READ``: `left` counts the words to come, or to send."""
-        row, count, total = payload[0], payload[1], memory.total
-        wait = Signal(range(layouts.HostBus.READ_LATENCY + 1))
-
+        """``WRITE`` and ``READ``: `count` counts the words to come, or to send."""
+        row, rows = payload[0], payload[1]
+        # Registers between the arithmetic and the decisions, which are slow together.
+        total = Signal(16)
+        stop = Signal(25)
+        no_rows = Signal()
+        strange = Signal()
+        over = Signal()
+        too_long = Signal()
+        differs = Signal()
+        wait = Signal(range(READ_WAIT + 1))
         word = Signal(16)
+        last_word = Signal()
+        longest = self.cfg.packet_words
 
         def advance() -> None:
-            m.d.sync += [left.eq(left - 1), word.eq(word + 1)]
-            with m.If(word == memory.words_last):
-                m.d.sync += [word.eq(0), row.eq(row + 1)]
+            m.d.sync += [*count.less(), word.eq(word + 1)]
+            m.d.sync += last_word.eq(word + 1 == memory.words_last)
+            with m.If(last_word):
+                m.d.sync += [word.eq(0), row.eq(row + 1), last_word.eq(memory.words_last == 0)]
 
+        with m.State("MEASURE_ROWS"):
+            # More rows than there are words in the longest packet need no exact product.
+            many = rows[longest.bit_length() : 16].any()
+            m.d.sync += [
+                total.eq(memory.total | many.replicate(16)),
+                stop.eq(row[:24] + rows[:16]),
+                strange.eq(rows[16:].any() | row[24:].any()),
+            ]
+            m.next = "COMPARE_ROWS"
+        with m.State("COMPARE_ROWS"):
+            m.d.sync += [
+                over.eq(strange | (stop > memory.depth)),
+                differs.eq(total != count.left),
+                too_long.eq(total > longest),
+                no_rows.eq(total == 0),
+                word.eq(0),
+                last_word.eq(memory.words_last == 0),
+                wait.eq(0),
+            ]
+            m.next = "CHECK_ROWS"
         with m.State("CHECK_ROWS"):
-            m.d.sync += [word.eq(0), wait.eq(0)]
-            with m.If(count[16:].any() | row[24:].any() | (row[:24] + count[:16] > memory.depth)):
+            with m.If(over):
                 self._refuse(m, cause, Cause.RANGE)
             with m.Elif(header.opcode == Packet.WRITE.value):
                 m.next = "WRITE"
-                with m.If(total != left):
+                with m.If(differs):
                     self._refuse(m, cause, Cause.LENGTH)
             with m.Else():
                 m.next = "READ_HEADER"
-                with m.If(total > self.cfg.packet_words):
+                with m.If(too_long):
                     self._refuse(m, cause, Cause.RANGE)
         with m.State("WRITE"):
             m.d.comb += [
-                self.i.ready.eq(left != 0),
-                memory.write.eq(self.i.valid & (left != 0)),
+                self.i.ready.eq(count.some),
+                memory.write.eq(self.i.valid & count.some),
                 memory.word.eq(word),
             ]
             with m.If(memory.write):
                 advance()
-            with m.If(left == 0):
+            with m.If(~count.some):
                 m.next = "HEADER"
         with m.State("READ_HEADER"):
-            with m.If(self._send(m, Reply.DATA, total, total == 0)):
-                m.d.sync += left.eq(total)
+            with m.If(self._send(m, answer, Reply.DATA, total, no_rows)):
+                m.d.sync += count.set(total)
                 m.next = "READ"
-                with m.If(total == 0):
+                with m.If(no_rows):
                     m.next = "HEADER"
         with m.State("READ"):
             m.d.comb += memory.word.eq(word)
-            with m.If(wait != layouts.HostBus.READ_LATENCY):
+            with m.If(wait != READ_WAIT):
                 m.d.sync += wait.eq(wait + 1)
             with m.Else():
                 m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.p.data.eq(memory.r_data),
-                    self.o.p.last.eq(left == 1),
+                    answer.valid.eq(1),
+                    answer.p.data.eq(memory.r_data),
+                    answer.p.last.eq(count.last),
                 ]
-                with m.If(self.o.ready):
+                with m.If(answer.ready):
                     m.d.sync += wait.eq(0)
                     advance()
-                    with m.If(left == 1):
+                    with m.If(count.last):
                         m.next = "HEADER"
 
     def _run(self, m: Module, cause: Signal, payload: data.View) -> None:
@@ -271,83 +340,102 @@ class Decoder(wiring.Component):
         # Two slots, each as large as the memory, end at twice its size before that is refused.
         end = Signal(self.cfg.address_width + 2)
         slots_left = Signal(8)
+        wrong = Signal()
         size = self.cfg.scratchpad_bytes
-        with m.State("CHECK_RUN"):
+        with m.State("MEASURE_RUN"):
             m.d.sync += [end.eq(address), slots_left.eq(slots)]
-            m.next = "MEASURE"
-            with m.If(
+            m.d.sync += wrong.eq(
                 (batches == 0) | (address >= size) | (address[:2] != 0) | (words == 0)
                 | (words > size // 4) | (slots == 0) | slots[8:].any()
-            ):  # fmt: skip
+            )  # fmt: skip
+            m.next = "CHECK_RUN"
+        with m.State("CHECK_RUN"):
+            m.next = "MEASURE"
+            with m.If(wrong):
                 self._refuse(m, cause, Cause.RANGE)
         with m.State("MEASURE"):
             m.d.sync += [end.eq(end + (words << 2)), slots_left.eq(slots_left - 1)]
             with m.If(end > size):
                 self._refuse(m, cause, Cause.RANGE)
             with m.Elif(slots_left == 0):
-                m.d.comb += self.start.eq(1)
                 m.d.sync += [
+                    self.start.eq(1),
                     self.ring.address.eq(address),
                     self.ring.words.eq(words),
                     self.ring.slots.eq(slots),
                 ]
                 m.next = "HEADER"
 
-    def _send(self, m: Module, reply: Reply, length, last):
+    def _send(self, m: Module, answer: stream.Interface, reply: Reply, length, last):
         """Sends a header; returns whether it goes."""
-        out = data.View(isa.HEADER, self.o.p.data)
+        out = data.View(isa.HEADER, answer.p.data)
         m.d.comb += [
-            self.o.valid.eq(1),
+            answer.valid.eq(1),
             out.opcode.eq(reply.value),
             out.length.eq(length),
-            self.o.p.last.eq(last),
+            answer.p.last.eq(last),
         ]
-        return self.o.ready
+        return answer.ready
 
-    def _answers(self, m: Module, header: data.View, left: Signal, cause: Signal) -> None:
+    def _answers(
+        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal, count: "_Left"
+    ) -> None:
         """Replies that are a list of words."""
         identity = [isa.MAGIC, VERSION, *self.cfg.words()]
-        self._list(m, "ID", Reply.ID, [Const(w, 32) for w in identity])
+        self._list(m, answer, "ID", Reply.ID, [Const(w, 32) for w in identity])
         counters = [self.counters[i] for i in range(len(isa.COUNTERS))]
-        self._list(m, "COUNTERS", Reply.COUNTERS, counters, counting=True)
+        self._list(m, answer, "COUNTERS", Reply.COUNTERS, counters)
         with m.State("RESET"):
             m.d.comb += self.reset.eq(1)
             m.next = "RESET_ANSWER"
-        self._list(m, "RESET_ANSWER", Reply.RESET, [])
+        self._list(m, answer, "RESET_ANSWER", Reply.RESET, [])
         with m.State("REFUSE"):
             # What is left of the packet must go before the next one.
-            m.d.comb += self.i.ready.eq(left != 0)
-            with m.If(left == 0):
+            m.d.comb += self.i.ready.eq(count.some)
+            with m.If(~count.some):
                 m.next = "ERROR"
             with m.Elif(self.i.valid):
-                m.d.sync += left.eq(left - 1)
-        self._list(m, "ERROR", Reply.ERROR, [cause, header.as_value()])
+                m.d.sync += count.less()
+        self._list(m, answer, "ERROR", Reply.ERROR, [cause, header.as_value()])
 
     def _list(
-        self, m: Module, state: str, reply: Reply, words: list, *, counting: bool = False
+        self, m: Module, answer: stream.Interface, state: str, reply: Reply, words: list
     ) -> None:
-        """A header and words; of words that go on counting, each is kept while it is offered."""
+        """A header and words, each as it is when it is taken."""
         at = Signal(range(max(1, len(words))), name=f"{state.lower()}_at")
-        following = Signal.like(at, name=f"{state.lower()}_next")
-        kept = Signal(32, name=f"{state.lower()}_kept")
-
-        def advance() -> None:
-            m.d.sync += at.eq(following)
-            if counting:
-                m.d.sync += kept.eq(Array(words)[following])
-
-        with m.State(state), m.If(self._send(m, reply, len(words), not words)):
+        with m.State(state), m.If(self._send(m, answer, reply, len(words), not words)):
             m.next = f"{state}_WORDS" if words else "HEADER"
-            advance()
+            m.d.sync += at.eq(0)
         if words:
             with m.State(f"{state}_WORDS"):
                 m.d.comb += [
-                    following.eq(at + 1),
-                    self.o.valid.eq(1),
-                    self.o.p.data.eq(kept if counting else Array(words)[at]),
-                    self.o.p.last.eq(at == len(words) - 1),
+                    answer.valid.eq(1),
+                    answer.p.data.eq(Array(words)[at]),
+                    answer.p.last.eq(at == len(words) - 1),
                 ]
-                with m.If(self.o.ready):
-                    advance()
-                    with m.If(self.o.p.last):
+                with m.If(answer.ready):
+                    m.d.sync += at.eq(at + 1)
+                    with m.If(answer.p.last):
                         m.next = "HEADER"
+
+
+class _Left:
+    """A count of words, and what is asked of it, compared a cycle before."""
+
+    def __init__(self, left: Signal, some: Signal, last: Signal) -> None:
+        self.left, self.some, self.last = left, some, last
+
+    def set(self, value: Value) -> list:
+        """It starts."""
+        value = value[: len(self.left)]
+        return [self.left.eq(value), self.some.eq(value != 0), self.last.eq(value == 1)]
+
+    def less(self) -> list:
+        """One fewer."""
+        left = self.left
+        return [left.eq(left - 1), self.some.eq(left != 1), self.last.eq(left == 2)]
+
+
+def _times(value: Value, count: int) -> Value:
+    """``value * count`` as a sum of shifts: synthesis would spend a multiplier block."""
+    return sum((value << i for i in range(count.bit_length()) if count >> i & 1), Const(0, 1))

@@ -1,7 +1,7 @@
 """The loop nest of a layer: which slice enters the array in each cycle, and what becomes of its
 sums."""
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,9 @@ from .config import Config
 
 INNER = 4
 """Loops within a pass: those of the window and of the positions."""
+
+WINDOW, SUM = ("window_x", "window_y"), ("slice", "kernel_y")
+"""Loops over what is pooled into a result, and over what is summed in an accumulator."""
 
 
 class Feeder(wiring.Component):
@@ -24,6 +27,8 @@ class Feeder(wiring.Component):
     ----------
     layer, layer_valid, layer_taken : In, In, Out
         The next layer instruction; it is copied in the cycle of `layer_taken`.
+    single, emits : In
+        Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
     weights_taken : In
         The loader has copied the instruction already.
     weights_ready, swap : In, Out
@@ -36,7 +41,7 @@ class Feeder(wiring.Component):
     emit_start, emit_source, emit_words, emit_after : Out
         The layer that ends in this cycle has an output, and so many results are before it.
     result_push, result : Out
-        A result is on its way: where it goes.
+        The vector of the cycle before has a result on its way: where it goes.
     retired : In
         The oldest result has been written.
     vector, vector_valid : Out
@@ -50,6 +55,8 @@ class Feeder(wiring.Component):
     LATENCY = 2
 
     layer: data.View
+    single: Signal
+    emits: Signal
     layer_valid: Signal
     layer_taken: Signal
     weights_taken: Signal
@@ -80,6 +87,8 @@ class Feeder(wiring.Component):
         address = cfg.address_width
         super().__init__({
             "layer":         In(isa.layout(isa.LAYER)),
+            "single":        In(len(isa.LEVELS)),
+            "emits":         In(1),
             "layer_valid":   In(1),
             "layer_taken":   Out(1),
             "weights_taken": In(1),
@@ -108,46 +117,54 @@ class Feeder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        cfg = self.cfg
 
         layer = Signal(isa.layout(isa.LAYER), reset_less=True)
         active = Signal()
-        layer_first, pass_first, sum_first = Signal(), Signal(), Signal()
+        layer_first = Signal()
+        pass_first = Signal()
+        sum_first = Signal()
         counts = {
             n: Signal(layer[f"{n}_last"].shape(), name=f"{n}_left", reset_less=True)
             for n in isa.LEVELS
         }
-        last = {n: count == 0 for n, count in counts.items()}
+        # The decision is the longest way of the core: what it needs is compared a cycle before.
+        last = {n: Signal(name=f"{n}_at_last", reset_less=True) for n in isa.LEVELS}
+        ends, has_result, pass_last, tile_last, sum_last = (
+            Signal(name=name, reset_less=True)
+            for name in ("ends", "has_result", "pass_last", "tile_last", "sum_last")
+        )
         advancing = _first_false(m, last)
-        pass_last = _all(last[n] for n in isa.LEVELS[:INNER])
-        tile_last = pass_last & last["tile"]
-        sum_last = last["slice"] & last["kernel_y"]
-        window_last = last["window_x"] & last["window_y"]
-        ends = tile_last & sum_last & last["block"]
-        has_result = sum_last & window_last
-
         fire = Signal()
-        taken = self.layer_taken
+        over = Signal()
+        next_layer = Signal()
         m.d.comb += [
-            taken.eq(self.layer_valid & self.weights_taken & (~active | (fire & ends))),
-            self.result_push.eq(fire & has_result),
+            # What belongs to a layer is copied before it is known whether there is one, so that
+            # the decision only enables registers and does not choose what goes into them.
+            over.eq(ends | ~active),
+            next_layer.eq((fire & ends) | ~active),
+            self.layer_taken.eq(self.layer_valid & self.weights_taken & next_layer),
             self.fed.eq(fire),
             self.swap.eq(fire & pass_first),
             self.input_release.eq(fire & ends & layer.release_input),
         ]
 
-        pending, earlier = self._pending(m, taken)
-        allow = Signal(signed(16), reset_less=True)
+        push = fire & has_result
+        full, some_earlier, idle, pending = self._pending(m, active, over, next_layer, push)
         timer = Signal(layer.pass_min.shape())
-        may_read = (earlier == 0) | (allow >= earlier)
+        timing = Signal()
+        # Waits of the first vector of a layer.
+        waits_input = Signal()
+        waits_emit = Signal()
+        slack = Signal(signed(18), reset_less=True)
+        """How many more results of earlier layers may be missing: `allow` less those that are."""
+        may_read = ~some_earlier | ~slack[-1]
         # In the order of isa.COUNTERS; the first that holds is the one that is counted.
         causes = Cat(
             pass_first & ~self.weights_ready & active,
-            layer_first & layer.wait_input & ~self.input_ready & active,
-            ((pass_first & (timer != 0)) | ~may_read) & active,
-            has_result & (pending == cfg.result_depth) & active,
-            (layer_first & (layer.wait_emit | (layer.emit_words != 0)) & self.emit_busy & active)
-            | self.emit_read,
+            waits_input & ~self.input_ready & active,
+            ((pass_first & timing) | ~may_read) & active,
+            has_result & full & active,
+            (waits_emit & self.emit_busy & active) | self.emit_read,
             ~active,
         )
         m.d.comb += [
@@ -155,128 +172,173 @@ class Feeder(wiring.Component):
             self.stalls.eq(causes & -causes),
             # One word in two cycles at the most, and none where a slice would go first: never both.
             self.emit_taken.eq(self.emit_read),
-            self.idle.eq(~active & (pending == 0)),
+            self.idle.eq(~active & idle),
         ]
 
         # A vector that is late within its pass makes the next pass as late: an accumulator must be
         # written before it is read, whoever had to wait in between.
-        with m.If((timer != 0) & (fire | pass_first)):
-            m.d.sync += timer.eq(timer - 1)
-        with m.If(fire):
+        with m.If(timing & (fire | pass_first)):
+            m.d.sync += [timer.eq(timer - 1), timing.eq(timer != 1)]
+        with m.If(fire & pass_first):
+            m.d.sync += [timer.eq(layer.pass_min), timing.eq(layer.pass_min != 0)]
+        with m.If(fire | ~active):
             m.d.sync += [
-                layer_first.eq(0),
-                pass_first.eq(pass_last),
+                layer_first.eq(over),
+                pass_first.eq(pass_last | over),
+                waits_input.eq(over & self.layer.wait_input),
+                waits_emit.eq(over & (self.layer.wait_emit | self.emits)),
             ]
-            with m.If(pass_first):
-                m.d.sync += timer.eq(layer.pass_min)
-            self._advance(m, layer, counts, advancing)
-            with m.If(advancing["slice"] | advancing["kernel_y"]):
-                m.d.sync += sum_first.eq(0)
-            with m.If(advancing["block"]):
+            with m.If(over | advancing["block"]):
                 m.d.sync += sum_first.eq(1)
-            for n in isa.ALLOW_LEVELS:
-                with m.If(advancing[n]):
-                    m.d.sync += allow.eq(allow + layer[f"allow_{n}"].as_signed())
-            with m.If(ends):
-                m.d.sync += active.eq(0)
-        with m.If(taken):
-            m.d.sync += [
-                active.eq(1),
-                layer.eq(self.layer),
-                layer_first.eq(1),
-                pass_first.eq(1),
-                sum_first.eq(1),
-                allow.eq(self.layer.allow),
-                *(count.eq(self.layer[f"{n}_last"]) for n, count in counts.items()),
-            ]
+            with m.Elif(advancing["slice"] | advancing["kernel_y"]):
+                m.d.sync += sum_first.eq(0)
+        with m.If(next_layer):
+            m.d.sync += [active.eq(self.layer_taken), layer.eq(self.layer)]
 
-        self._target(m, layer, taken, fire & has_result, last)
-        self._table(m, layer, taken, fire & sum_last & pass_last, last)
-        self._emit(m, layer, fire & ends)
-        order = self._order(m, layer, fire, sum_first, sum_last, window_last, counts, taken)
+        after = self._advance(m, layer, fire, active, over, counts, last)
+        with m.If(fire | ~active):
+            m.d.sync += [
+                ends.eq(_all(after.values())),
+                tile_last.eq(_all(after[n] for n in isa.LEVELS[: INNER + 1])),
+                pass_last.eq(_all(after[n] for n in isa.LEVELS[:INNER])),
+                sum_last.eq(_all(after[n] for n in SUM)),
+                has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
+            ]
+        self._slack(m, layer, active, fire, over, advancing, slack, pending, some_earlier)
+        self._result(m, layer, layer_first, push, sum_last & pass_last, last)
+        self._emit(m, layer, fire & ends, next_layer)
+        order = self._order(m, layer, fire, active, over, tile_last, counts)
         m.d.comb += [
+            order.first.eq(sum_first),
+            order.result.eq(sum_last),
+            order.window_last.eq(_all(last[n] for n in WINDOW)),
             order.pool_sum.eq(layer.pool_sum),
         ]
         self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
-    def _pending(self, m: Module, taken: Value) -> tuple[Signal, Signal]:
-        """Results on their way, and those of them that earlier layers sent."""
-        pending = Signal(range(self.cfg.result_depth + 1))
+    def _pending(
+        self, m: Module, active: Value, over: Value, next_layer: Value, push: Value
+    ) -> tuple[Signal, Signal, Signal, Signal]:
+        """Counts results on their way, and those of them that earlier layers sent. Returns whether
+        there is room for no more, whether there are any of earlier layers, whether there are none
+        at all, and how many."""
+        depth = self.cfg.result_depth
+        pending = Signal(range(depth + 1))
         earlier = Signal.like(pending)
         after = Signal.like(pending)
-        m.d.comb += [
-            after.eq(pending + self.result_push - self.retired),
-            self.emit_after.eq(after),
-        ]
-        m.d.sync += pending.eq(after)
-        with m.If(taken):
-            m.d.sync += earlier.eq(after)
-        with m.Elif(self.retired & (earlier != 0)):
-            m.d.sync += earlier.eq(earlier - 1)
-        return pending, earlier
+        full = Signal()
+        some_earlier = Signal()
+        none = Signal(init=1)
+        one = pending == 1
+        # The last vector of a layer always has a result.
+        m.d.comb += [after.eq(pending + active - self.retired), self.emit_after.eq(after)]
+        with m.If(push & ~self.retired):
+            m.d.sync += [pending.eq(pending + 1), full.eq(pending == depth - 1), none.eq(0)]
+        with m.Elif(~push & self.retired):
+            m.d.sync += [pending.eq(pending - 1), full.eq(0), none.eq(one)]
+        with m.If(next_layer):
+            m.d.sync += [
+                earlier.eq(after),
+                some_earlier.eq(active | (~none & ~(one & self.retired))),
+            ]
+        with m.Elif(self.retired & some_earlier):
+            m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
+        return full, some_earlier, none, pending
 
-    def _advance(self, m: Module, layer: data.View, counts: dict, advancing: dict) -> None:
-        """Counts the loops: those inside the one that advances start again."""
-        inner = []
-        for n in isa.LEVELS:
+    def _slack(
+        self, m: Module, layer: data.View, active: Value, fire: Value, over: Value,
+        advancing: dict, slack: Signal, pending: Signal, some_earlier: Signal,
+    ) -> None:  # fmt: skip
+        """Keeps the difference between `allow` and the results of earlier layers on their way, so
+        that the decision needs its sign alone."""
+        step = Signal(signed(16))
+        for n in isa.ALLOW_LEVELS:
             with m.If(advancing[n]):
-                m.d.sync += counts[n].eq(counts[n] - 1)
-                m.d.sync += [counts[i].eq(layer[f"{i}_last"]) for i in inner]
-            inner.append(n)
-
-    def _target(self, m: Module, layer: data.View, taken: Value, sent: Value, last: dict) -> None:
-        """Where results go."""
-        target = self.result.target
-        with m.If(sent):
-            moves = _first_false(m, {n: last[n] for n in isa.RESULT_LEVELS}, "move")
-            for n, moving in moves.items():
-                with m.If(moving):
-                    m.d.sync += target.eq(target + layer[f"move_{n}"])
-        with m.If(taken):
-            m.d.sync += target.eq(self.layer.target)
-
-    def _table(self, m: Module, layer: data.View, taken: Value, done: Value, last: dict) -> None:
-        """What requantizes the tile's results; `done` with the last vector of its last pass."""
-        table = self.result.table
-        m.d.comb += self.result.beats_last.eq(
-            Mux(last["tile"], layer.tail_beats_last, layer.beats_last)
-        )
-        with m.If(done):
-            m.d.sync += table.eq(Mux(last["tile"], layer.table, table + layer.beats_last + 1))
-        with m.If(taken):
-            m.d.sync += table.eq(self.layer.table)
-
-    def _emit(self, m: Module, layer: data.View, ended: Value) -> None:
+                m.d.comb += step.eq(layer[f"allow_{n}"])
+        retired = self.retired & some_earlier
+        fresh = Signal.like(slack)
+        moved = Signal.like(slack)
+        kept = Signal.like(slack)
         m.d.comb += [
-            self.emit_start.eq(ended & (layer.emit_words != 0)),
+            fresh.eq(self.layer.allow.as_signed() - pending - active + self.retired),
+            moved.eq(slack + step + retired),
+            kept.eq(slack + retired),
+        ]
+        m.d.sync += slack.eq(Mux(fire | ~active, Mux(over, fresh, moved), kept))
+
+    def _advance(
+        self, m: Module, layer: data.View, fire: Value, active: Value, over: Value,
+        counts: dict, last: dict,
+    ) -> dict[str, Value]:  # fmt: skip
+        """Counts the loops: one moves on when those inside it are at their last turn, and starts
+        again behind its own. Returns which will be at their last turn behind this vector."""
+        after, inner = {}, Const(1)
+        for i, n in enumerate(isa.LEVELS):
+            count, fresh, again = counts[n], self.layer[f"{n}_last"], layer[f"{n}_last"]
+            single, moved = Signal(name=f"{n}_single", reset_less=True), Signal(name=f"{n}_moved")
+            m.d.comb += moved.eq(Mux(over, self.single[i], Mux(last[n], single, count == 1)))
+            with m.If((fire & inner) | ~active):
+                m.d.sync += last[n].eq(moved)
+                with m.If(over):
+                    m.d.sync += [count.eq(fresh), single.eq(self.single[i])]
+                with m.Elif(last[n]):
+                    m.d.sync += count.eq(again)
+                with m.Else():
+                    m.d.sync += count.eq(count - 1)
+            after[n] = Mux(inner | over, moved, last[n])
+            inner = inner & last[n]
+        return after
+
+    def _result(
+        self, m: Module, layer: data.View, layer_first: Value, push: Value, tile_done: Value,
+        last: dict,
+    ) -> None:  # fmt: skip
+        """Where results go and what requantizes them, a cycle behind the decision."""
+        done = Signal()
+        tile_last = Signal()
+        move = Signal.like(self.result.target, reset_less=True)
+        for n, moving in _first_false(m, {n: last[n] for n in isa.RESULT_LEVELS}, "move").items():
+            with m.If(moving):
+                m.d.sync += move.eq(layer[f"move_{n}"])
+        m.d.sync += [
+            self.result_push.eq(push),
+            self.result.beats_last.eq(Mux(last["tile"], layer.tail_beats_last, layer.beats_last)),
+            done.eq(push & tile_done),
+            tile_last.eq(last["tile"]),
+        ]
+        target, table = self.result.target, self.result.table
+        with m.If(layer_first | self.result_push):
+            m.d.sync += target.eq(Mux(layer_first, layer.target, target + move))
+        with m.If(layer_first | done):
+            m.d.sync += table.eq(
+                Mux(layer_first | tile_last, layer.table, table + self.result.beats_last + 1)
+            )
+
+    def _emit(self, m: Module, layer: data.View, ended: Value, next_layer: Value) -> None:
+        emits = Signal(reset_less=True)
+        with m.If(next_layer):
+            m.d.sync += emits.eq(self.emits)
+        m.d.comb += [
+            self.emit_start.eq(ended & emits),
             self.emit_source.eq(layer.emit_source),
             self.emit_words.eq(layer.emit_words),
         ]
 
     def _order(
-        self, m: Module, layer: data.View, fire: Value, sum_first: Signal, sum_last: Value,
-        window_last: Value, counts: dict, taken: Value,
+        self, m: Module, layer: data.View, fire: Value, active: Value, over: Value,
+        tile_last: Value, counts: dict,
     ) -> data.View:  # fmt: skip
         """What the accumulators do with this vector; their address counts the vectors of a block's
         k."""
         order = Signal(layouts.accumulate(self.cfg))
         address = Signal(range(self.cfg.acc_depth), reset_less=True)
-        tile_last = _all(counts[n] == 0 for n in isa.LEVELS[: INNER + 1])
-        with m.If(fire):
-            m.d.sync += address.eq(Mux(tile_last, 0, address + 1))
-        with m.If(taken):
-            m.d.sync += address.eq(0)
+        with m.If(fire | ~active):
+            m.d.sync += address.eq(Mux(tile_last | over, 0, address + 1))
         m.d.comb += [
             order.valid.eq(fire),
             order.address.eq(address),
-            order.first.eq(sum_first),
-            order.result.eq(sum_last),
-            order.window_first.eq(
-                (counts["window_x"] == layer.window_x_last)
-                & (counts["window_y"] == layer.window_y_last)
-            ),
-            order.window_last.eq(window_last),
+            order.window_first.eq(_all(counts[n] == layer[f"{n}_last"] for n in WINDOW)),
         ]
         return order
 
@@ -286,8 +348,11 @@ class Feeder(wiring.Component):
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
-        step, base, address = Signal(width), Signal(width), Signal(width)
-        first, emit = Signal(), Signal()
+        step = Signal(width)
+        base = Signal(width)
+        address = Signal(width)
+        first = Signal()
+        emit = Signal()
         fired = Signal()
         chosen = Signal(layouts.vector(self.cfg))
         for n in isa.LEVELS:

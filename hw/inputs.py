@@ -69,10 +69,11 @@ class Inputs(wiring.Component):
         write_slots_left = Signal(8)
         read_slots_left = Signal(8)
         address = Signal(self.cfg.address_width)
-        room = held != ring.slots
+        # The link and the array's decision wait for these: they are compared a cycle before.
+        room = Signal()
+        last_word = Signal()
 
         m.d.comb += [
-            self.filled.eq(full != 0),
             self.o.valid.eq(self.i.valid & room),
             self.i.ready.eq(self.o.ready & room),
             self.o.p.data.eq(self.i.payload),
@@ -80,17 +81,29 @@ class Inputs(wiring.Component):
             self.o.p.lane.eq(lane),
         ]
         written = self.i.valid & self.i.ready
-        complete = written & last_lane & (words_left == 0)
-        m.d.sync += [
-            full.eq(full + complete - self.release),
-            held.eq(held + complete - freed),
-        ]
+        complete = written & last_lane & last_word
+        with m.If(complete & ~self.release):
+            m.d.sync += [full.eq(full + 1), self.filled.eq(1)]
+        with m.If(self.release & ~complete):
+            m.d.sync += [full.eq(full - 1), self.filled.eq(full != 1)]
+        with m.If(complete & ~freed):
+            m.d.sync += [held.eq(held + 1), room.eq((held + 1)[:8] != ring.slots)]
+        with m.If(freed & ~complete):
+            m.d.sync += [held.eq(held - 1), room.eq(1)]
         with m.If(written):
             m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
         with m.If(written & last_lane):
-            m.d.sync += [address.eq(address + 4), words_left.eq(words_left - 1)]
+            m.d.sync += [
+                address.eq(address + 4),
+                words_left.eq(words_left - 1),
+                last_word.eq(words_left == 1),
+            ]
         with m.If(complete):
-            m.d.sync += [words_left.eq(ring.words - 1), write_slots_left.eq(write_slots_left - 1)]
+            m.d.sync += [
+                words_left.eq(ring.words - 1),
+                last_word.eq(ring.words == 1),
+                write_slots_left.eq(write_slots_left - 1),
+            ]
             with m.If(write_slots_left == 0):
                 m.d.sync += [address.eq(ring.address), write_slots_left.eq(ring.slots - 1)]
         with m.If(self.release):
@@ -105,11 +118,14 @@ class Inputs(wiring.Component):
         with m.If(begin):
             m.d.sync += [
                 full.eq(0),
+                self.filled.eq(0),
                 held.eq(0),
+                room.eq(1),
                 lane.eq(0),
                 address.eq(ring.address),
                 self.base.eq(ring.address),
                 words_left.eq(ring.words - 1),
+                last_word.eq(ring.words == 1),
                 write_slots_left.eq(ring.slots - 1),
                 read_slots_left.eq(ring.slots - 1),
             ]

@@ -98,12 +98,14 @@ def beat_of_results(cfg: Config) -> data.ArrayLayout:
 
 
 def bytes_out(cfg: Config) -> data.StructLayout:
-    """Requantized bytes on their way into the scratchpad, from `address` on; `mask` says which."""
+    """Requantized bytes on their way into the scratchpad, from `address` on; `mask` says which, and
+    `valid` whether any."""
     return data.StructLayout(
         {
             "address": cfg.address_width,
             "data": data.ArrayLayout(INT8, cfg.requantizers),
             "mask": cfg.requantizers,
+            "valid": 1,
         }
     )
 
@@ -137,7 +139,7 @@ class HostBus(wiring.Signature):
     later.
     """
 
-    READ_LATENCY = 2
+    READ_LATENCY = 3
 
     def __init__(self, rows: int, words: int) -> None:
         super().__init__(

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -103,6 +103,46 @@ class RowMultipliers(wiring.Component):
         return m
 
 
+class RegisteredProduct(wiring.Component):
+    """``a * b``: the factors in a register, then the product, `LATENCY` cycles in all.
+
+    On ECP5 all three are those of a multiplier block, if the factors fit its inputs.
+
+    Attributes
+    ----------
+    a, b : In
+        Factors.
+    o : Out
+        Their exact product.
+    """
+
+    LATENCY = 2
+
+    a: Signal
+    b: Signal
+    o: Signal
+
+    def __init__(self, a: Shape, b: Shape) -> None:
+        self.shapes = a, b
+        super().__init__({"a": In(a), "b": In(b), "o": Out((Const(0, a) * Const(0, b)).shape())})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        part = target(platform)
+        fits = all(shape.width <= BLOCK_WIDTH for shape in self.shapes)
+        if part is not None and part.family == "ecp5" and fits:
+            m.submodules.block = _mult18x18d(self.a, self.b, Const(1), self.o)
+        else:
+            a = Signal.like(self.a, reset_less=True)
+            b = Signal.like(self.b, reset_less=True)
+            m.d.sync += [a.eq(self.a), b.eq(self.b), self.o.eq(a * b)]
+        return m
+
+
+BLOCK_WIDTH = 18
+"""Bits of a factor of `MULT18X18D`."""
+
+
 def product_of_luts(a: Value, w: Value) -> Value:
     """``a * w`` as a sum of partial products, of which synthesis makes no multiplier block."""
     # Cut back to 8 bits: `&` with something unsigned has a ninth, and it is no sign.
@@ -113,14 +153,15 @@ def product_of_luts(a: Value, w: Value) -> Value:
 
 
 def _mult18x18d(a: Value, w: Value, take: Value, product: Value) -> Instance:
-    """An ECP5 block; the weight is its second input register.
+    """An ECP5 block; the weight is its second input register, which has an enable.
 
     The cascades (C, SRI) must stay open: tied to zero, they cannot be routed.
     """
     inputs = {}
     for name, value in (("A", a), ("B", w)):
-        wide = Cat(value, value[-1].replicate(18 - len(value)))
-        inputs |= {f"i_{name}{i}": wide[i] for i in range(18)}
+        above = value[-1] if value.shape().signed else Const(0)
+        wide = Cat(value, above.replicate(BLOCK_WIDTH - len(value)))
+        inputs |= {f"i_{name}{i}": wide[i] for i in range(BLOCK_WIDTH)}
     outputs = {f"o_P{i}": product[i] for i in range(len(product))}
     controls = {f"i_{name}": Const(0) for name in ("SOURCEA", "SOURCEB", "RST0")}
     return Instance(
@@ -138,8 +179,8 @@ def _mult18x18d(a: Value, w: Value, take: Value, product: Value) -> Instance:
         i_CLK0=ClockSignal(),
         i_CE0=Const(1),
         i_CE1=take,
-        i_SIGNEDA=Const(1),
-        i_SIGNEDB=Const(1),
+        i_SIGNEDA=Const(int(a.shape().signed)),
+        i_SIGNEDB=Const(int(w.shape().signed)),
         **controls,
         **inputs,
         **outputs,

@@ -71,15 +71,17 @@ class Outputs(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         left = Signal(16)
+        last = Signal()
         pending = Signal.like(self.after)
-        word, stamp = Signal(layouts.words(self.cfg)), Signal(32)
+        word = Signal(layouts.words(self.cfg))
+        stamp = Signal(32)
         lane = Signal(layouts.lane(self.cfg))
         header = data.View(isa.HEADER, self.o.p.data)
-        m.d.comb += self.busy.eq(1)
+        # The array's decision waits for `busy` and `read`, so they are registers.
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.busy.eq(0)
                 m.d.sync += [
+                    self.busy.eq(self.start | self.finish),
                     left.eq(self.words),
                     pending.eq(self.after),
                     self.address.eq(self.source),
@@ -100,11 +102,16 @@ class Outputs(wiring.Component):
                     header.length.eq(left * self.cfg.lanes + 1),
                 ]
                 with m.If(self.o.ready):
+                    m.d.sync += self.read.eq(1)
                     m.next = "READ"
             with m.State("READ"):
-                m.d.comb += self.read.eq(1)
                 with m.If(self.taken):
-                    m.d.sync += [self.address.eq(self.address + 4), left.eq(left - 1)]
+                    m.d.sync += [
+                        self.read.eq(0),
+                        self.address.eq(self.address + 4),
+                        left.eq(left - 1),
+                        last.eq(left == 1),
+                    ]
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.sync += [word.eq(self.word), stamp.eq(self.cycle), lane.eq(0)]
@@ -115,12 +122,14 @@ class Outputs(wiring.Component):
                 with m.If(self.o.ready):
                     m.d.sync += [lane.eq(lane + 1), word.eq(word.as_value() >> 32)]
                     with m.If(lane == self.cfg.lanes - 1):
+                        m.d.sync += self.read.eq(~last)
                         m.next = "READ"
-                        with m.If(left == 0):
+                        with m.If(last):
                             m.next = "STAMP"
             with m.State("STAMP"):
                 m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(stamp), self.o.p.last.eq(1)]
                 with m.If(self.o.ready):
+                    m.d.sync += self.busy.eq(0)
                     m.next = "IDLE"
             with m.State("DONE"):
                 m.d.comb += [
@@ -130,5 +139,6 @@ class Outputs(wiring.Component):
                     self.finished.eq(self.o.ready),
                 ]
                 with m.If(self.o.ready):
+                    m.d.sync += self.busy.eq(0)
                     m.next = "IDLE"
         return m

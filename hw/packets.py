@@ -52,13 +52,17 @@ class PacketBuffer(wiring.Component):
         whole = Signal(range(2 * depth))
         head = Signal(range(2 * depth))
 
-        next_head = Signal.like(head)
-        m.d.comb += [
-            next_head.eq(head + (self.o.valid & self.o.ready)),
-            read.addr.eq(next_head),
-            self.o.payload.eq(read.data),
-        ]
-        m.d.sync += [head.eq(next_head), self.o.valid.eq(next_head != whole)]
+        # A register behind the memory, which is slow; what comes late only enables registers.
+        fetched = Signal()
+        deliver = ~self.o.valid | self.o.ready
+        fetch = ~fetched | deliver
+        m.d.comb += [read.addr.eq(head), read.en.eq(fetch)]
+        with m.If(fetch):
+            m.d.sync += fetched.eq(head != whole)
+            with m.If(head != whole):
+                m.d.sync += head.eq(head + 1)
+        with m.If(deliver):
+            m.d.sync += [self.o.valid.eq(fetched), self.o.payload.eq(read.data)]
 
         resets = Signal(range(depth + 2))
         """Of those stored, and of the one that has left and is at work."""
@@ -69,10 +73,8 @@ class PacketBuffer(wiring.Component):
         header = Signal(isa.HEADER)
         left = Signal(16)
         cause = Signal(4)
-        level = Signal(range(2 * depth))
         m.d.comb += [
-            level.eq(tail - head),
-            self.i.ready.eq(level != depth),
+            self.i.ready.eq((tail ^ head) != depth),
             write.addr.eq(tail),
             write.data.data.eq(self.i.p.data),
         ]
@@ -181,7 +183,9 @@ class ReplyMux(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        answering, sending, closing = Signal(), Signal(), Signal()
+        answering = Signal()
+        sending = Signal()
+        closing = Signal()
         chosen = Mux(answering | (~sending & self.answers.valid), 1, 0)
         room = ~self.o.valid | self.o.ready
         m.d.comb += [

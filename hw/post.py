@@ -50,18 +50,20 @@ class Table(wiring.Component):
                 shape=data.ArrayLayout(32, isa.TABLE_WORDS), depth=cfg.table_depth, init=[]
             )
             read, write = bank.read_port(), bank.write_port(granularity=1)
+            address = Signal.like(self.address, name=f"address_{q}")
+            m.d.sync += address.eq(Mux(self.running, self.address, self.bus.row))
             m.d.comb += [
-                read.addr.eq(Mux(self.running, self.address, self.bus.row)),
+                read.addr.eq(address),
                 write.addr.eq(self.bus.row),
                 write.data.as_value().eq(self.bus.w_data.replicate(isa.TABLE_WORDS)),
             ]
             for i in range(isa.TABLE_WORDS):
                 chosen = self.bus.word == q * isa.TABLE_WORDS + i
                 m.d.comb += write.en[i].eq(self.bus.write & chosen)
-                words.append(read.data[i])
+                words.append(self.entries[q].as_value().word_select(i, 32))
             m.d.sync += self.entries[q].as_value().eq(read.data.as_value())
-        word = Signal.like(self.bus.word)
-        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(Array(words)[word])]
+        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY)
+        m.d.comb += self.bus.r_data.eq(Array(words)[word])
         return m
 
 
@@ -116,19 +118,27 @@ class PostProcessing(wiring.Component):
         m.submodules.orders = orders = fifo.SyncFIFOBuffered(
             width=layout.size, depth=cfg.result_depth
         )
-        order = data.View(layout, orders.r_data)
         m.d.comb += [orders.w_en.eq(self.push), orders.w_data.eq(self.result)]
+        # A register behind the block RAM. An order is there long before its result: it is pushed
+        # when the vector is sent.
+        order = Signal(layout)
+        held = Signal()
+        refill = Signal()
+        m.d.comb += orders.r_en.eq(refill)
 
         waiting = Signal(range(cfg.result_depth + 1))
-        reading = waiting != 0
+        reading = Signal()
         last = reading & (self.beat == order.beats_last)
-        m.d.sync += [
-            waiting.eq(waiting + self.pushed - last),
-            self.index.eq(self.index + last),
-        ]
+        m.d.sync += self.index.eq(self.index + last)
+        with m.If(self.pushed & ~last):
+            m.d.sync += [waiting.eq(waiting + 1), reading.eq(1)]
+        with m.If(last & ~self.pushed):
+            m.d.sync += [waiting.eq(waiting - 1), reading.eq(waiting != 1)]
         with m.If(reading):
             m.d.sync += self.beat.eq(Mux(last, 0, self.beat + 1))
-        m.d.comb += [orders.r_en.eq(last), self.table.eq(order.table + self.beat)]
+        m.d.comb += [refill.eq(last | ~held), self.table.eq(order.table + self.beat)]
+        with m.If(refill):
+            m.d.sync += [order.eq(orders.r_data), held.eq(orders.r_rdy)]
 
         target = Signal(cfg.address_width)
         here = Mux(self.beat == 0, order.target, target)
@@ -147,8 +157,11 @@ class PostProcessing(wiring.Component):
         address = delayed(m, "address", here, Results.LATENCY + Requant.LATENCY)
         there = delayed(m, "there", reading, Results.LATENCY)
         write = Cat(*(entry.write for entry in self.entries)) & there.replicate(cfg.requantizers)
-        mask = delayed(m, "write", write, Requant.LATENCY)
+        before = delayed(m, "write", write, Requant.LATENCY - 1)
+        mask = Signal(cfg.requantizers)
+        valid = Signal()
+        m.d.sync += [mask.eq(before), valid.eq(before.any())]
         for o in self.o:
-            m.d.comb += [o.address.eq(address), o.mask.eq(mask)]
+            m.d.comb += [o.address.eq(address), o.mask.eq(mask), o.valid.eq(valid)]
         m.d.comb += self.retired.eq(delayed(m, "last", last, Results.LATENCY + Requant.LATENCY))
         return m

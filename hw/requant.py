@@ -2,12 +2,13 @@
 
 from itertools import pairwise
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .multiplier import RegisteredProduct
 
 HALF = 16
 """Bits of the lower part of an accumulator, multiplied apart: a block multiplies 18 x 18 bits."""
@@ -60,10 +61,9 @@ class Requant(wiring.Component):
         for before, after in pairwise(entries):
             m.d.sync += after.eq(before)
 
-        biased = Signal(signed(width), reset_less=True)
-        multiplier = Signal(self.cfg.multiplier_width, reset_less=True)
-        m.d.sync += [biased.eq(self.acc + self.entry.bias), multiplier.eq(self.entry.multiplier)]
-        product = self._multiply(m, biased, multiplier)
+        biased = Signal(signed(width))
+        m.d.comb += biased.eq(self.acc + self.entry.bias)
+        product = self._multiply(m, biased, self.entry.multiplier)
         floor, guard, sticky = self._shift(m, product, [entries[i].shift for i in (2, 3, 4)])
 
         # Stage 7: to a width that is enough for the clamp; stage 8: round and move; stage 9: clamp.
@@ -79,19 +79,20 @@ class Requant(wiring.Component):
         m.d.sync += self.o.eq(Mux(moved < last.lo, last.lo, Mux(moved > last.hi, last.hi, moved)))
         return m
 
-    def _multiply(self, m: Module, biased: Signal, multiplier: Signal) -> Signal:
-        """Stages 2 and 3: the exact product, from two halves."""
-        low = Signal(HALF + self.cfg.multiplier_width, reset_less=True)
-        high = Signal(
-            signed(max(1, self.cfg.acc_width - HALF) + self.cfg.multiplier_width), reset_less=True
-        )
-        product = Signal(signed(self.cfg.acc_width + self.cfg.multiplier_width), reset_less=True)
-        m.d.sync += [
-            low.eq(biased[:HALF] * multiplier),
-            high.eq((biased >> HALF) * multiplier),
-            product.eq((high << HALF) + low),
-        ]
-        return product
+    def _multiply(self, m: Module, biased: Signal, multiplier: Value) -> Signal:
+        """Stages 1 to 3: the exact product, from two halves."""
+        width = self.cfg.acc_width
+        parts = biased[: min(HALF, width - 1)], biased[min(HALF, width - 1) :].as_signed()
+        products = []
+        for name, part in zip(("low", "high"), parts, strict=True):
+            product = RegisteredProduct(part.shape(), multiplier.shape())
+            m.submodules[name] = product
+            m.d.comb += [product.a.eq(part), product.b.eq(multiplier)]
+            products.append(product.o)
+        low, high = products
+        whole = Signal(signed(width + self.cfg.multiplier_width), reset_less=True)
+        m.d.sync += whole.eq((high << len(parts[0])) + low)
+        return whole
 
     def _shift(self, m: Module, product: Signal, shifts: list) -> tuple:
         """Stages 4 to 6: floor, the first bit below it, and whether any bit below that is set."""

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
+from .delay import delayed
 
 
 class Results(wiring.Component):
@@ -29,7 +30,7 @@ class Results(wiring.Component):
         Accumulators, `LATENCY` cycles later.
     """
 
-    LATENCY = 2
+    LATENCY = 3
 
     push: Signal
     i: data.View
@@ -66,13 +67,14 @@ class Results(wiring.Component):
                 write.en.eq(self.push[c]),
             ]
             m.d.sync += next_index.eq(next_index + self.push[c])
-            columns.append(read.data)
+            column = Signal(signed(cfg.acc_width), name=f"column_{c}", reset_less=True)
+            m.d.sync += column.eq(read.data)
+            columns.append(column)
 
         # A reader takes `beats` cycles for the columns; the last beat must find the last column.
         m.d.comb += self.pushed.eq(self.push[cfg.cols - cfg.beats])
 
-        beat = Signal.like(self.beat)
-        m.d.sync += beat.eq(self.beat)
+        beat = delayed(m, "beat", self.beat, self.LATENCY - 1)
         for q in range(cfg.requantizers):
             mine = columns[q :: cfg.requantizers]
             m.d.sync += self.o[q].eq(mine[0] if len(mine) == 1 else Array(mine)[beat])

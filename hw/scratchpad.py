@@ -1,6 +1,6 @@
 """Activation memory: reads a slice and writes bytes at any address."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -92,22 +92,19 @@ class Scratchpad(wiring.Component):
         m.d.sync += at.eq(address)
         even, odd = (read.data.as_value() for read in reads)
         in_odd = at[bits]
-        words = [
-            half[32 * i : 32 * i + 32] for half in (even, odd) for i in range(cfg.bank_bytes // 4)
-        ]
-        m.d.sync += self.word.eq(Array(words)[at[2 : bits + 1]])
-        m.d.comb += self.bus.r_data.eq(self.word)
 
-        # Rotate by the byte offset, half of the stages before a register and half behind it.
-        value = Mux(in_odd, Cat(odd, even), Cat(even, odd))
-        half = bits // 2
-        for bit in reversed(range(half, bits)):
-            value = _drop_bytes(value, at[bit], 1 << bit)
-        value = value[: 8 * (cfg.rows + (1 << half) - 1)]
-        turned, low = Signal(len(value), reset_less=True), Signal(max(1, half))
-        m.d.sync += [turned.eq(value), low.eq(at[:half])]
+        # A block RAM is slow: before the register only the two words change places, behind it the
+        # bytes are rotated.
+        turned = Signal(16 * cfg.bank_bytes, reset_less=True)
+        low = Signal(bits)
+        m.d.sync += [
+            turned.eq(Mux(in_odd, Cat(odd, even), Cat(even, odd))),
+            low.eq(at[:bits]),
+        ]
+        m.d.comb += self.word.eq(turned[: 8 * cfg.bank_bytes].word_select(low[2:], 32))
+        m.d.sync += self.bus.r_data.eq(self.word)
         value = turned
-        for bit in reversed(range(half)):
+        for bit in reversed(range(bits)):
             value = _drop_bytes(value, low[bit], 1 << bit)
         m.d.sync += self.slice.eq(value)
 
@@ -119,7 +116,7 @@ class Scratchpad(wiring.Component):
         source = Signal(data.ArrayLayout(8, span), reset_less=True)
         mask = Signal(span)
         address = Signal(cfg.address_width)
-        m.d.comb += self.input.ready.eq(~self.results.mask.any())
+        m.d.comb += self.input.ready.eq(~self.results.valid)
         with m.If(self.bus.write):
             m.d.sync += [source.eq(self.bus.w_data), mask.eq(15), address.eq(self.bus.row << 2)]
         with m.Elif(self.input.ready):

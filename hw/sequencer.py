@@ -1,6 +1,6 @@
 """Reads the program and keeps the next instruction ready."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -20,6 +20,8 @@ class Sequencer(wiring.Component):
         Go through the program, so many times, one or more.
     layer, valid : Out
         The next layer instruction is complete.
+    single, emits : Out
+        Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
     first : Out
         It is the first of the program.
     taken : In
@@ -39,6 +41,8 @@ class Sequencer(wiring.Component):
     start: Signal
     batches: Signal
     layer: data.View
+    single: Signal
+    emits: Signal
     valid: Signal
     first: Signal
     taken: Signal
@@ -52,6 +56,8 @@ class Sequencer(wiring.Component):
             "start":    In(1),
             "batches":  In(32),
             "layer":    Out(isa.layout(isa.LAYER)),
+            "single":   Out(len(isa.LEVELS)),
+            "emits":    Out(1),
             "valid":    Out(1),
             "first":    Out(1),
             "taken":    In(1),
@@ -65,8 +71,10 @@ class Sequencer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=layouts.WORD, depth=cfg.program_depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         pc = Signal(range(cfg.program_depth))
+        row = Signal.like(self.bus.row)
+        m.d.sync += row.eq(self.bus.row)
         m.d.comb += [
-            read.addr.eq(Mux(self.running, pc, self.bus.row)),
+            read.addr.eq(Mux(self.running, pc, row)),
             write.addr.eq(self.bus.row),
             write.data.eq(self.bus.w_data),
             write.en.eq(self.bus.write),
@@ -74,7 +82,12 @@ class Sequencer(wiring.Component):
         m.d.sync += self.bus.r_data.eq(read.data)
 
         words = Signal(data.ArrayLayout(32, isa.length(isa.Op.LAYER)), reset_less=True)
+        # The last word comes two cycles before `valid`, so there is time to compare.
         m.d.comb += self.layer.eq(words)
+        m.d.sync += [
+            self.single.eq(Cat(self.layer[f"{n}_last"] == 0 for n in isa.LEVELS)),
+            self.emits.eq(self.layer.emit_words != 0),
+        ]
         asked = Signal(range(isa.length(isa.Op.LAYER) + 1))
         """Words of the instruction whose address has been given."""
         came = Signal.like(asked)
@@ -90,27 +103,28 @@ class Sequencer(wiring.Component):
                     m.d.sync += [asked.eq(0), came.eq(0), coming.eq(0)]
                     m.next = "FETCH"
             with m.State("FETCH"):
-                whole = came == isa.length(isa.Op.LAYER)
-                with m.If(asked != isa.length(isa.Op.LAYER)):
-                    m.d.sync += [asked.eq(asked + 1), pc.eq(pc + 1), coming.eq(1)]
+                with m.If(self.valid):
+                    # `taken` comes late: nothing depends on it that need not.
+                    m.d.sync += [asked.eq(0), came.eq(0)]
+                    with m.If(self.taken):
+                        m.d.sync += [self.valid.eq(0), self.first.eq(0)]
                 with m.Else():
-                    m.d.sync += coming.eq(0)
-                with m.If(coming):
-                    m.d.sync += [words[came].eq(read.data), came.eq(came + 1)]
-                with m.If((came != 0) & (op != isa.Op.LAYER.value)):
-                    # The end, or no instruction at all: anything else would be run as nobody wrote
-                    # it.
-                    m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
-                    m.d.sync += [self.first.eq(1), batches_left.eq(batches_left - 1)]
-                    with m.If(batches_left == 0):
-                        m.next = "FINISHED"
-                with m.Elif(whole):
-                    m.next = "READY"
-            with m.State("READY"):
-                m.d.comb += self.valid.eq(1)
-                with m.If(self.taken):
-                    m.d.sync += [asked.eq(0), came.eq(0), self.first.eq(0)]
-                    m.next = "FETCH"
+                    whole = came == isa.length(isa.Op.LAYER)
+                    with m.If(asked != isa.length(isa.Op.LAYER)):
+                        m.d.sync += [asked.eq(asked + 1), pc.eq(pc + 1), coming.eq(1)]
+                    with m.Else():
+                        m.d.sync += coming.eq(0)
+                    with m.If(coming):
+                        m.d.sync += [words[came].eq(read.data), came.eq(came + 1)]
+                    with m.If((came != 0) & (op != isa.Op.LAYER.value)):
+                        # The end, or no instruction at all: anything else would be run as nobody
+                        # wrote it.
+                        m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
+                        m.d.sync += [self.first.eq(1), batches_left.eq(batches_left - 1)]
+                        with m.If(batches_left == 0):
+                            m.next = "FINISHED"
+                    with m.Elif(whole):
+                        m.d.sync += self.valid.eq(1)
             with m.State("FINISHED"):
                 m.d.comb += self.finished.eq(1)
                 with m.If(~self.running):

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .delay import delayed
 from .target import target
 
 
@@ -67,9 +68,9 @@ class WeightMemory(wiring.Component):
                     bank.enable[mine].eq(selected.replicate(count)),
                     bank.w_data[8 * mine.start : 8 * mine.stop].eq(self.bus.w_data),
                 ]
-                words.append(bank.r_data[8 * mine.start : 8 * mine.stop])
-        word = Signal.like(self.bus.word)
-        m.d.sync += [word.eq(self.bus.word), self.bus.r_data.eq(Array(words)[word])]
+                words.append(self.w[p].as_value()[8 * mine.start : 8 * mine.stop])
+        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
+        m.d.sync += self.bus.r_data.eq(Array(words)[word])
         return m
 
 
@@ -242,36 +243,55 @@ class Loader(wiring.Component):
         tiles_last = Signal(self.layer.block_tiles.shape())
         tiles_left = Signal.like(tiles_last)
         blocks_left = Signal(self.layer.block_last.shape())
+        # The array's decision waits for `ready`, and `swap` comes late: all that they meet is
+        # compared a cycle before, and what goes into a register does not depend on them.
+        reading = Signal()
+        some_tiles = Signal()
+        some_blocks = Signal()
+        tiles_many = Signal()
+        free = self.swap | ~loaded
+        more_tiles = loaded & some_tiles
+        more_blocks = loaded & some_blocks
 
         m.d.comb += [
-            self.ready.eq(loaded & (left <= 1)),
-            self.tag.valid.eq(left != 0),
+            self.tag.valid.eq(reading),
             self.tag.row.eq(left - 1),
+            self.taken.eq(free & ~more_tiles & ~more_blocks & self.layer_valid),
         ]
-        with m.If(left != 0):
-            m.d.sync += [left.eq(left - 1), self.address.eq(self.address + 1)]
-
-        with m.If(self.swap | ~loaded):
-            with m.If(loaded & (tiles_left != 0)):
-                m.d.sync += [tiles_left.eq(tiles_left - 1), left.eq(load_cycles)]
-            with m.Elif(loaded & (blocks_left != 0)):
+        with m.If(reading):
+            m.d.sync += [
+                left.eq(left - 1),
+                reading.eq(left != 1),
+                self.ready.eq(left <= 2),
+                self.address.eq(self.address + 1),
+            ]
+        with m.If(free):
+            m.d.sync += [
+                loaded.eq(more_tiles | more_blocks | self.layer_valid),
+                left.eq(load_cycles),
+                reading.eq(more_tiles | more_blocks | self.layer_valid),
+                self.ready.eq((more_tiles | more_blocks | self.layer_valid) & (load_cycles == 1)),
+            ]
+            with m.If(more_tiles):
+                m.d.sync += [tiles_left.eq(tiles_left - 1), some_tiles.eq(tiles_left != 1)]
+            with m.Elif(more_blocks):
                 m.d.sync += [
                     blocks_left.eq(blocks_left - 1),
+                    some_blocks.eq(blocks_left != 1),
                     tiles_left.eq(tiles_last),
+                    some_tiles.eq(tiles_many),
                     self.address.eq(base),
-                    left.eq(load_cycles),
-                ]
-            with m.Elif(self.layer_valid):
-                m.d.comb += self.taken.eq(1)
-                m.d.sync += [
-                    loaded.eq(1),
-                    left.eq(load_cycles),
-                    base.eq(self.layer.weights),
-                    self.address.eq(self.layer.weights),
-                    tiles_last.eq(self.layer.block_tiles),
-                    tiles_left.eq(self.layer.block_tiles),
-                    blocks_left.eq(self.layer.block_last),
                 ]
             with m.Else():
-                m.d.sync += loaded.eq(0)
+                tiles, blocks = self.layer.block_tiles, self.layer.block_last
+                m.d.sync += [
+                    base.eq(self.layer.weights),
+                    self.address.eq(self.layer.weights),
+                    tiles_last.eq(tiles),
+                    tiles_many.eq(tiles != 0),
+                    tiles_left.eq(tiles),
+                    some_tiles.eq(tiles != 0),
+                    blocks_left.eq(blocks),
+                    some_blocks.eq(blocks != 0),
+                ]
         return m

@@ -75,14 +75,21 @@ def tile(step: Step, cfg: Config, images: int) -> Tiling:
         )
     passes = ky * slices
     best = None
+    least = rows * columns * window * tiles * passes
     for block_columns in _splits(columns, cfg.acc_depth // window):
         column_pieces = _pieces(columns, block_columns)
         for block_rows in _splits(rows, cfg.acc_depth // (window * block_columns)):
             row_pieces = _pieces(rows, block_rows)
             pieces = [(r * c, n, m) for c, m in column_pieces for r, n in row_pieces]
+            block_jobs = sum(m for _, _, m in pieces)
             vectors = block_rows * block_columns * window
             for job_tiles in _splits(tiles, cfg.acc_depth // vectors):
-                cost, count = _cost(cfg, pieces, _pieces(tiles, job_tiles), passes, window)
+                tile_pieces = _pieces(tiles, job_tiles)
+                if best is not None and best[0][0] == least:
+                    # Nothing takes fewer cycles, so more jobs cannot be better.
+                    if block_jobs * sum(n for _, n in tile_pieces) > best[0][1]:
+                        continue
+                cost, count = _cost(cfg, pieces, tile_pieces, passes, window)
                 if best is None or (cost, count, vectors * job_tiles) < best[0]:
                     shape = block_rows, block_columns, job_tiles
                     best = (cost, count, vectors * job_tiles), shape

@@ -61,7 +61,7 @@ def _spaces() -> str:
         size = words.get(space, f"{isa.row_words(Config(), space)}")
         depths = (f"{isa.rows(cfg, space):,}" for cfg in NAMED.values())
         rows.append((space.value, f"`{space.name}`", size, *depths))
-    return table(head, rows, "r  rrr")
+    return table(head, rows, f"r  {'r' * len(NAMED)}")
 
 
 def _instructions() -> str:
@@ -97,7 +97,7 @@ def _fields() -> str:
         for name, (low, high) in LIMITS.items()
     ]  # fmt: skip
     head = ("field", "least", "most", *(f"`{name}`" for name in NAMED), "meaning")
-    return table(head, rows, " rrrrr")
+    return table(head, rows, f" rr{'r' * len(NAMED)}")
 
 
 def _derived() -> str:
@@ -111,7 +111,9 @@ def _derived() -> str:
          " ".join(str(getattr(Config, name).__doc__).split()))
         for name in names
     ]  # fmt: skip
-    return table(("property", *(f"`{name}`" for name in NAMED), "meaning"), rows, " rrr")
+    return table(
+        ("property", *(f"`{name}`" for name in NAMED), "meaning"), rows, f" {'r' * len(NAMED)}"
+    )
 
 
 def to_written(cfg: Config) -> int:
@@ -138,7 +140,9 @@ def _latencies() -> str:
     rows = (
         (part, text, *(f"{cycles(c)}" for c in NAMED.values())) for part, text, cycles in stages
     )
-    return table(("part", "cycles of", *(f"`{name}`" for name in NAMED)), rows, "  rrr")
+    return table(
+        ("part", "cycles of", *(f"`{name}`" for name in NAMED)), rows, f"  {'r' * len(NAMED)}"
+    )
 
 
 def _uart_header() -> str:

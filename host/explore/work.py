@@ -32,8 +32,7 @@ def carry_out(job: Job) -> dict[str, Any]:
         built = synthesize(Config(**job.fields), device(job.device), Scope(job.scope), tell=_silent)
         found: dict[str, Any] = {"usage": built.usage.record(), "worker": os.getpid()}
         if job.seed:
-            # Those before it are in the cache, or on their way there.
-            found["mhz"] = built.place(job.seed, tell=_silent).frequencies[job.seed - 1]
+            found["mhz"] = built.place(1, first=job.seed, tell=_silent).frequencies[0]
     except SynthesisError as error:
         return {"failure": str(error)}
     return found

@@ -124,6 +124,6 @@ TASKS = [
     Task(
         "result addresses", partial(made, partial(Feeder, SMALL), result_addresses),
         "bmc", 9, "targets of results are those of the loop nest",
-        Bug("hw.feeder", "target.eq(target + layer", "target.eq(target - layer"),
+        Bug("hw.feeder", "layer.target, target + move", "layer.target, target - move"),
     ),
 ]  # fmt: skip

@@ -116,6 +116,11 @@ def output_addresses(check: Checks, dut: Outputs) -> None:
         m.d.sync += [source.eq(dut.source), count.eq(dut.words)]
     left = check.inside["left"]
     check.prove(check.known_state())
+    check.prove(dut.busy == ~check.state("IDLE"))
+    check.prove(dut.read == check.state("READ"))
+    check.prove(
+        ~check.state("FETCH", "SEND") | (check.inside["last"] == (check.inside["left"] == 0))
+    )
     sending = check.state("WAIT", "HEADER", "READ", "FETCH", "SEND", "STAMP")
     width = len(dut.address)
     check.prove(~sending | (dut.address == (source + ((count - left) << 2))[:width]))
@@ -151,6 +156,11 @@ def results_fit(check: Checks, dut: Feeder) -> None:
     check.prove(pending <= dut.cfg.result_depth)
     check.prove(earlier <= pending)
     check.prove(~dut.idle | (pending == 0))
+    # What is compared a cycle before is what it says.
+    check.prove(check.inside["full"] == (pending == dut.cfg.result_depth))
+    check.prove(check.inside["none"] == (pending == 0))
+    check.prove(check.inside["some_earlier"] == (earlier != 0))
+    check.prove(~check.inside["ends"] | check.inside["has_result"])
 
 
 def nested_addresses(check: Checks, dut: Feeder) -> None:
@@ -191,17 +201,19 @@ def sequencer_returns(check: Checks, dut: Sequencer) -> None:
     check.assume(~dut.taken | dut.valid)
     check.prove(check.known_state())
     asked, came, coming = (check.inside[n] for n in ("asked", "came", "coming"))
-    fetching = check.state("FETCH")
+    fetching, ready = check.state("FETCH") & ~dut.valid, check.state("FETCH") & dut.valid
+    check.prove(~dut.valid | check.state("FETCH"))
     check.prove((asked <= words) & (came <= asked))
     check.prove(~fetching | (asked == came + coming))
     check.prove(fetching | ~coming)
-    check.prove(~check.state("READY") | (came == words))
-    was = {n: check.before(check.state(n)) for n in ("STOPPED", "FETCH", "READY", "FINISHED")}
+    check.prove(~ready | ((asked == came) & ((came == words) | (came == 0))))
+    was = {n: check.before(check.state(n)) for n in ("STOPPED", "FINISHED")}
+    was |= {"FETCH": check.before(fetching), "READY": check.before(ready)}
     # A fetch makes progress in every cycle: a word asked for, a word come, or its end.
     progress = (asked != check.before(asked)) | (came != check.before(came))
     check.prove(~(was["FETCH"] & fetching & check.past) | progress)
     check.prove(~(was["READY"] & check.before(dut.taken)) | fetching)
-    check.prove(~(was["READY"] & ~check.before(dut.taken)) | check.state("READY"))
+    check.prove(~(was["READY"] & ~check.before(dut.taken)) | ready)
     check.prove(~(was["FINISHED"] & ~check.before(dut.running)) | check.state("STOPPED"))
     check.prove(dut.finished == check.state("FINISHED"))
     check.prove(~was["STOPPED"] | check.state("STOPPED") | check.before(dut.start))
@@ -218,7 +230,9 @@ def weights_in_tiles(check: Checks, dut: Loader) -> None:
     before = data.View(dut.tag.shape(), before)
     check.assume(~dut.swap | dut.ready)
     rows = dut.cfg.load_cycles
-    check.prove(check.inside["loaded"] | (check.inside["left"] == 0))
+    loaded, reading, left = (check.inside[n] for n in ("loaded", "reading", "left"))
+    check.prove(~reading | (loaded & (left != 0) & (left <= rows)))
+    check.prove(dut.ready == (loaded & (~reading | (left == 1))))
     check.prove(~tag.valid | (tag.row < rows))
     check.prove(~(before.valid & (before.row != 0)) | (tag.valid & (tag.row == before.row - 1)))
     next_address = (check.before(dut.address) + 1)[: len(dut.address)]
@@ -252,8 +266,8 @@ TASKS = [
     task(
         "bus addresses", partial(Decoder, SMALL), bus_addresses,
         "no packet writes outside of a memory",
-        Bug("hw.decoder", "row[:24] + count[:16] > memory.depth", "row[:24] > memory.depth"),
-        mode="bmc", depth=14,
+        Bug("hw.decoder", "stop.eq(row[:24] + rows[:16])", "stop.eq(row[:24])"),
+        mode="bmc", depth=19,
     ),
     task(
         "ring of a run", partial(Decoder, SMALL), ring_in_memory,
@@ -264,7 +278,7 @@ TASKS = [
     task(
         "results on the way", partial(Feeder, SMALL), results_fit,
         "results never overrun their buffer",
-        Bug("hw.feeder", "(pending == cfg.result_depth)", "(pending == cfg.result_depth + 1)"),
+        Bug("hw.feeder", "full.eq(pending == depth - 1)", "full.eq(pending == depth)"),
         quick=True,
     ),
     task(

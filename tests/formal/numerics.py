@@ -126,7 +126,7 @@ def product_of(acc_width: int, multiplier_width: int, half: int) -> Harness:
 
 ROUNDED_UP = Bug("hw.requant", "guard & (sticky | floor[0])", "guard", Requant.LATENCY + 2)
 UNSIGNED = Bug(
-    "hw.requant", "(biased >> HALF) * multiplier", "(biased.as_unsigned() >> HALF) * multiplier",
+    "hw.requant", "min(HALF, width - 1) :].as_signed()", "min(HALF, width - 1) :]",
     PRODUCT + 2,
 )  # fmt: skip
 

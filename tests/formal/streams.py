@@ -64,6 +64,11 @@ def ring_of_inputs(check: Checks, dut: Inputs) -> None:
     check.prove(begin | (held == full + sum(freed)))
     check.prove(begin | (held <= dut.ring.slots) | ~started)
     check.prove(started | ((held == 0) & (full == 0) & ~Cat(freed).any()))
+    # What is compared a cycle before is what it says.
+    room, last_word = check.inside["room"], check.inside["last_word"]
+    check.prove(dut.filled == (full != 0))
+    check.prove(begin | ~started | (room == (held != dut.ring.slots)))
+    check.prove(begin | ~started | (last_word == (check.inside["words_left"] == 0)))
 
 
 def decoder(check: Checks, dut: Decoder) -> None:
@@ -73,6 +78,10 @@ def decoder(check: Checks, dut: Decoder) -> None:
     for bus in dut.buses:
         check.assume(~waiting | (bus.r_data == check.before(bus.r_data)))
     check.prove(check.held(dut.o))
+    left, some, taking = (check.inside[n] for n in ("left", "some_left", "taking"))
+    check.prove(some == (left != 0))
+    check.prove(check.inside["last_left"] == (left == 1))
+    check.prove(~taking | (check.state("INPUT") & some))
     # A run that ends drops the input that is left, and so does one that a reset waits for.
     goes_on = check.before(dut.running) & dut.running & ~check.before(dut.reset_waits)
     check.prove(check.held(dut.input) | ~goes_on)
@@ -90,7 +99,6 @@ def packet_buffer(check: Checks, dut: PacketBuffer) -> None:
     check.prove(check.known_state())
     check.prove(stored <= depth)
     check.prove(complete <= stored)
-    check.prove(~Value.cast(dut.o.valid) | (complete != 0))
     # Of a packet that is not whole yet there is the header at least, in whose place a refusal goes.
     check.prove(check.state("HEADER") | (complete != stored))
     check.prove(~check.state("HEADER") | (complete == stored))
@@ -154,12 +162,12 @@ TASKS = [
     ),
     task(
         "Decoder", partial(Decoder, SMALL), decoder,
-        Bug("hw.decoder", "kept if counting else Array(words)[at]", "Array(words)[at]"),
+        Bug("hw.decoder", "self.o.valid.eq(~self.o.ready)", "self.o.valid.eq(0)"),
         quick=True,
     ),
     task(
         "PacketBuffer", partial(PacketBuffer, SMALL), packet_buffer,
-        Bug("hw.packets", "eq(next_head != whole)", "eq((next_head != whole) & ~self.i.valid)"),
+        Bug("hw.packets", "deliver = ~self.o.valid |", "deliver = self.i.valid | ~self.o.valid |"),
         quick=True,
     ),
 ]  # fmt: skip

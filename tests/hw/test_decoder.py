@@ -57,7 +57,7 @@ class Bench:
         self.pause_in, self.pause_out = pauses(stalls_in, 1), pauses(stalls_out, 2)
         self.input_pause = pauses(stalls_out, 3)
 
-    def run(self, testbench, cycles=5_000):
+    def run(self, testbench, cycles=10_000):
         async def whole(ctx):
             ctx.set(self.dut.counters, self.counters)
             await testbench(self, ctx)

@@ -178,6 +178,7 @@ class Bench:
         pending = earlier = timer = base = 0
         fields: dict[str, int] = {}
         leaving: list[Any] = [None] * Feeder.LATENCY
+        sent = None
         cycle = drained = 0
         while drained < 5:
             now = self.world(cycle)
@@ -185,6 +186,9 @@ class Bench:
             retire = int(now["retire"] and pending > 0)
             if there:
                 ctx.set(dut.layer.as_value(), instructions[number])
+                coming = self.layers[number]
+                ctx.set(dut.single, sum((coming.counts[n] == 1) << i for i, n in enumerate(LEVELS)))
+                ctx.set(dut.emits, coming.fields["emit_words"] != 0)
             ctx.set(dut.layer_valid, there)
             ctx.set(dut.weights_taken, there)
             for name in (
@@ -234,13 +238,15 @@ class Bench:
             expect("fed", ctx.get(dut.fed), fires)
             expect("layer_taken", ctx.get(dut.layer_taken), taken)
             expect("swap", ctx.get(dut.swap), bool(fires and v and v["swap"]))
-            expect("result_push", ctx.get(dut.result_push), pushes)
+            expect("result_push", ctx.get(dut.result_push), sent is not None)
             expect("input_release", ctx.get(dut.input_release), ends and fields["release_input"])
             expect("emit_taken", ctx.get(dut.emit_taken), now["emit_read"])
             expect("emit_start", ctx.get(dut.emit_start), ends and fields["emit_words"] != 0)
             expect("idle", ctx.get(dut.idle), v is None and pending == 0)
-            if pushes and v:
-                expect("result", plain(ctx.get(dut.result)), v["result"])
+            if sent is not None:
+                expect("result", plain(ctx.get(dut.result)), sent)
+            # The result is announced a cycle behind the decision.
+            sent = v["result"] if pushes and v else None
             if ends and fields["emit_words"]:
                 expect("emit_source", ctx.get(dut.emit_source), fields["emit_source"])
                 expect("emit_words", ctx.get(dut.emit_words), fields["emit_words"])

@@ -99,6 +99,10 @@ def test_slices_and_words_of_every_address_wrap_and_follow_each_other(rows):
         assert word == memory.words[address // 4], f"address {address}"
 
 
+def results(address, values, mask):
+    return {"address": address, "data": values, "mask": mask, "valid": int(mask != 0)}
+
+
 @pytest.mark.parametrize(("rows", "requantizers"), SHAPES)
 def test_results_of_any_number_of_bytes_go_to_any_address(rows, requantizers):
     cfg = config(rows, requantizers)
@@ -116,9 +120,9 @@ def test_results_of_any_number_of_bytes_go_to_any_address(rows, requantizers):
             for q in range(requantizers):
                 if mask >> q & 1:
                     memory.bytes[(address + q) % size] = values[q]
-            ctx.set(dut.results, {"address": address, "data": values.tolist(), "mask": mask})
+            ctx.set(dut.results, results(address, values.tolist(), mask))
             await ctx.tick()
-        ctx.set(dut.results.mask, 0)
+        ctx.set(dut.results, results(0, [], 0))
         await ctx.tick()
         assert (await memory.dump(ctx)).tolist() == memory.bytes.tolist()
 
@@ -143,7 +147,7 @@ def test_input_waits_for_results_and_loses_nothing(rows):
             mask = int(rng.integers(0, 1 << cfg.requantizers)) if rng.random() < 0.5 else 0
             address = int(rng.integers(0, size))
             values = rng.integers(-128, 128, cfg.requantizers, np.int8)
-            ctx.set(dut.results, {"address": address, "data": values.tolist(), "mask": mask})
+            ctx.set(dut.results, results(address, values.tolist(), mask))
             assert ctx.get(dut.input.ready) == (mask == 0)
             if mask == 0 and offered is not None:
                 word = np.array([offered[0]], np.uint32).view(np.int8)
@@ -155,7 +159,7 @@ def test_input_waits_for_results_and_loses_nothing(rows):
             await ctx.tick()
         assert sent > 100
         ctx.set(dut.input.valid, 0)
-        ctx.set(dut.results.mask, 0)
+        ctx.set(dut.results, results(0, [], 0))
         await ctx.tick()
         assert (await memory.dump(ctx)).tolist() == memory.bytes.tolist()
 
@@ -171,8 +175,7 @@ def test_a_byte_can_be_read_two_cycles_after_it_was_given(rows):
         dut,
         [
             (dut.running, [1] * 12), (dut.address, [13] * 12),
-            (dut.results, [{"address": 13, "data": [5], "mask": 1}] * 4
-             + [{"address": 13, "data": [-7], "mask": 1}]),
+            (dut.results, [results(13, [5], 1)] * 4 + [results(13, [-7], 1)]),
         ],
         [dut.slice], 12,
     )  # fmt: skip
