@@ -19,6 +19,7 @@ from host.quantization import quantize
 from hw import isa
 from hw.isa import Packet
 from sim.device import Device, Stall, Stalls
+from tests.campaigns import hand_counts, hand_programs
 from tests.e2e import test_packets as packets
 from tests.e2e.packet_grammar import Grammar
 from tests.e2e.packet_model import check_replies
@@ -128,6 +129,7 @@ def check_random_networks(library: Path, pauses: tuple[Stalls | None, ...] = (No
                 if stalls is None and len(images) % program.batch == 0:
                     predicted = predict(program, len(images) // program.batch)
                     assert predicted.total == session.counters.total
+                    assert predicted.stamps.tolist() == session.counters.stamps.tolist()
                     # The trace of so small a core is too short for some programs.
                     if session.counters.layers:
                         assert predicted.layers == session.counters.layers
@@ -150,6 +152,9 @@ def check_resets(library: Path) -> None:
 
 TESTS: tuple[Callable[[Path], None], ...] = (
     check_network, check_refusals, check_random_networks, check_fuzzer, check_resets,
+    hand_programs.check_every_bit, hand_programs.check_input_totals, hand_programs.check_rings,
+    hand_programs.check_tables, hand_counts.check_random_layers, hand_counts.check_empty_batches,
+    hand_counts.check_long_layers,
 )  # fmt: skip
 
 
@@ -157,3 +162,6 @@ def prepare() -> None:
     """Makes what the tests share, once for all mutants."""
     network()
     assert len(random_programs()) > 30
+    hand_programs.table_cases()
+    hand_counts.random_layers()
+    hand_counts.long_layers()

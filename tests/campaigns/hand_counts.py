@@ -1,0 +1,115 @@
+"""What layers count that no compiler writes: all their waits, and loops of many turns."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from host.compiler import compile
+from host.cost import predict
+from host.driver import Counters
+from host.program import Program
+from hw import isa
+from hw.isa import Packet, Reply, Space
+from sim.device import Device
+from tests.campaigns.hand_programs import CFG, LIMIT, layer, program, write
+from tests.e2e import test_packets as packets
+from tests.e2e.packet_model import exchange, packet, run
+
+
+def hand_made(*layers: list[int]) -> Program:
+    """A program for the cost model; each of its layers is a layer of the network."""
+    made = compile(packets.Network().graph, CFG)
+    words = np.array([w for one in layers for w in one] + isa.encode(isa.Op.END), np.uint32)
+    info = [replace(made.layers[0], name=str(i), macs=0) for i in range(len(layers))]
+    return replace(
+        made, words=words, layers=tuple(info), instruction_layers=tuple(range(len(layers))),
+        outputs=made.outputs[:1],
+    )  # fmt: skip
+
+
+def check_counters(device: Device, made: Program, predicted: Counters) -> None:
+    """A run without input has the counters, the trace and the stamps that the model predicts."""
+    start = packet(Packet.RUN, [predicted.batches, 0, 1, 1, 0])
+    exchange(device, [*write(Space.PROGRAM, made.words), start], 0)
+    # Nothing may move for longer than a device has patience.
+    device.wait(predicted.cycles)
+    *outputs, done = exchange(device, [], predicted.batches + 1)
+    assert done == packet(Reply.DONE)
+    rows = min(len(made.layers), CFG.trace_depth)
+    asked = [packet(Packet.COUNTERS), packet(Packet.READ, [0, rows], Space.TRACE)]
+    final, trace = exchange(device, asked, 2)
+    assert final[1:] == list(predicted.total.values())
+    assert [o[-1] for o in outputs] == predicted.stamps.tolist()
+    spent = np.array([list(one.counters.values()) for one in predicted.layers])
+    starts = np.array(final[1:]) - spent[::-1].cumsum(axis=0)[::-1]
+    assert trace[1:] == starts[:rows].ravel().tolist()
+
+
+@cache
+def random_layers() -> list[tuple[Program, Counters]]:
+    """Layers of all loops and waits, which compute nothing of use."""
+    rng = np.random.default_rng(3)
+    found = []
+    for number in range(120):
+        layers = []
+        for _ in range(1 + number % 3):
+            counts = {n: int(rng.integers(0, 3)) for n in isa.LEVELS}
+            counts["x"] = int(rng.integers(0, 20))
+            counts["tile"] = int(rng.integers(0, 2))
+            fields = {f"{n}_last": count for n, count in counts.items()}
+            high = int(rng.choice([2, 20, 300, 0x7FFF]))
+            # The sum of all must fit what keeps it.
+            fields["allow"] = int(rng.integers(0, high + 1))
+            for n in isa.ALLOW_LEVELS:
+                fields[f"allow_{n}"] = int(rng.integers(-high, high + 1)) // 2
+            fields["pass_min"] = int(rng.choice([0, 1, 5, int(rng.integers(0, 256))]))
+            fields["beats_last"] = int(rng.integers(0, 2))
+            fields["tail_beats_last"] = int(rng.integers(0, 2))
+            fields["wait_emit"] = int(rng.integers(0, 2))
+            layers.append(layer(**fields))
+        fields["emit_words"] = int(rng.integers(1, 9))
+        made = hand_made(*layers[:-1], layer(**fields))
+        found.append((made, predict(made, 1 + number % 4)))
+    return found
+
+
+@cache
+def long_layers() -> tuple[Program, Counters]:
+    """Every loop of a layer half as long as its field allows, which is long for a counter, too."""
+    most = 0x7FFF
+    made = hand_made(
+        layer(tile_last=most),
+        layer(slice_last=most),
+        layer(x_last=most),
+        layer(y_last=most),
+        layer(block_last=most, emit_words=1),
+    )
+    return made, predict(made, 1)
+
+
+def check_random_layers(library: Path) -> None:
+    with Device(library, idle_limit=LIMIT) as device:
+        for made, predicted in random_layers():
+            check_counters(device, made, predicted)
+
+
+def check_long_layers(library: Path) -> None:
+    with Device(library, idle_limit=LIMIT) as device:
+        check_counters(device, *long_layers())
+
+
+def check_empty_batches(library: Path) -> None:
+    """A program of nothing spends its time with its next instruction: so much in each batch."""
+    with Device(library, idle_limit=LIMIT) as device:
+        exchange(device, program(), 0)
+        found = []
+        for batches in (2, 3, 60_002):
+            exchange(device, [run(batches, 0, 1, 1, 0)], 0)
+            device.wait(8 * batches + 100)
+            done, counters = exchange(device, [packet(Packet.COUNTERS)], 2)
+            assert done == packet(Reply.DONE)
+            found.append(np.array(counters[1:], np.int64))
+        each = found[1] - found[0]
+        assert (found[2] == found[0] + 60_000 * each).all()
