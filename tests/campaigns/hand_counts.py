@@ -76,17 +76,19 @@ def random_layers() -> list[tuple[Program, Counters]]:
 
 
 @cache
-def long_layers() -> tuple[Program, Counters]:
-    """Every loop of a layer half as long as its field allows, which is long for a counter, too."""
-    most = 0x7FFF
+def long_layers() -> list[tuple[Program, Counters]]:
+    """Every loop half as long as its field allows, which is long for a counter, too; and loops so
+    long that begin again."""
+    most, long = 0x7FFF, 0x1FFF
     made = hand_made(
-        layer(tile_last=most),
-        layer(slice_last=most),
-        layer(x_last=most),
-        layer(y_last=most),
+        layer(tile_last=most), layer(slice_last=most), layer(x_last=most), layer(y_last=most),
         layer(block_last=most, emit_words=1),
-    )
-    return made, predict(made, 1)
+    )  # fmt: skip
+    again = hand_made(
+        layer(x_last=long, y_last=1), layer(y_last=long, tile_last=1),
+        layer(tile_last=long, slice_last=1), layer(slice_last=long, kernel_y_last=1, emit_words=1),
+    )  # fmt: skip
+    return [(one, predict(one, 1)) for one in (again, made)]
 
 
 def check_random_layers(library: Path) -> None:
@@ -97,19 +99,24 @@ def check_random_layers(library: Path) -> None:
 
 def check_long_layers(library: Path) -> None:
     with Device(library, idle_limit=LIMIT) as device:
-        check_counters(device, *long_layers())
+        for made, predicted in long_layers():
+            check_counters(device, made, predicted)
 
 
-def check_empty_batches(library: Path) -> None:
-    """A program of nothing spends its time with its next instruction: so much in each batch."""
+def check_many_batches(library: Path) -> None:
+    """Each batch counts the same: those of nothing, which wait for their next instruction, and
+    those of many tiles, which wait for weights, up to bit 20 of the counter."""
+    most = 0xFFFF
     with Device(library, idle_limit=LIMIT) as device:
-        exchange(device, program(), 0)
-        found = []
-        for batches in (2, 3, 60_002):
-            exchange(device, [run(batches, 0, 1, 1, 0)], 0)
-            device.wait(8 * batches + 100)
-            done, counters = exchange(device, [packet(Packet.COUNTERS)], 2)
-            assert done == packet(Reply.DONE)
-            found.append(np.array(counters[1:], np.int64))
-        each = found[1] - found[0]
-        assert (found[2] == found[0] + 60_000 * each).all()
+        for layers, many, cycles in (([], 60_000, 8), ([layer(tile_last=most)], 9, 4 * most)):
+            exchange(device, program(*layers), 0)
+            found = []
+            for batches in (3, 4, 3 + many):
+                exchange(device, [run(batches, 0, 1, 1, 0)], 0)
+                device.wait(cycles * batches + 100)
+                asked = [packet(Packet.COUNTERS), packet(Packet.READ, [0, 1], Space.TRACE)]
+                done, counters, trace = exchange(device, asked, 3)
+                assert done == packet(Reply.DONE)
+                found.append(np.array(counters[1:] + trace[1:], np.int64))
+            each = found[1] - found[0]
+            assert (found[2] == found[0] + many * each).all()

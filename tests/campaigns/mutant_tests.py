@@ -153,8 +153,8 @@ def check_resets(library: Path) -> None:
 TESTS: tuple[Callable[[Path], None], ...] = (
     check_network, check_refusals, check_random_networks, check_fuzzer, check_resets,
     hand_programs.check_every_bit, hand_programs.check_input_totals, hand_programs.check_rings,
-    hand_programs.check_tables, hand_counts.check_random_layers, hand_counts.check_empty_batches,
-    hand_counts.check_long_layers,
+    hand_programs.check_tables, hand_counts.check_random_layers, hand_counts.check_long_layers,
+    hand_counts.check_many_batches,
 )  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from tests.campaigns import hand_counts, hand_programs
 
 CHECKS = (
     hand_programs.check_every_bit, hand_programs.check_input_totals, hand_programs.check_rings,
-    hand_programs.check_tables, hand_counts.check_random_layers, hand_counts.check_empty_batches,
-    hand_counts.check_long_layers,
+    hand_programs.check_tables, hand_counts.check_random_layers, hand_counts.check_long_layers,
+    hand_counts.check_many_batches,
 )  # fmt: skip
 
 
