@@ -243,6 +243,10 @@ def check_every_bit(library: Path) -> None:
         for total in (63, 64, *(1 << bit for bit in range(7, 32))):
             start = run(1, 0, 100, 2, total)
             model.check(device, [start, packet(Packet.INPUT, range(64)), packet(Packet.RESET)])
+        for words in (1 << bit for bit in range(1, 9)):
+            most = CFG.scratchpad_bytes // 4 // words
+            for address, slots in ((0, most), (4, most), (0, most + 1)):
+                model.check(device, [run(1, address, words, slots, 1), packet(Packet.RESET)])
         for value in (0, 0xFFFFFFFF):
             for space in packets.WRITABLE:
                 model.memory[space][:] = value & (0xFFFF if space is Space.WEIGHTS else value)
