@@ -311,7 +311,7 @@ TASKS = [
         "vector addresses", partial(Feeder, SMALL), nested_addresses,
         "addresses of vectors are those of the loop nest",
         Bug("hw.feeder", "Mux(emit | first, base, address)", "Mux(emit, base, address)"),
-        mode="bmc", depth=11,
+        mode="bmc", depth=9,
     ),
     task(
         "sequencer", partial(Sequencer, SMALL), sequencer_returns,
