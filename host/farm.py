@@ -66,7 +66,8 @@ class Farm:
                 self.workers = self._there()
             else:
                 # Ctrl-C is for this process; it ends its workers, and what they started.
-                self._groups = set(self._client.run(_own_group).values())
+                groups: Any = self._client.run(_own_group)
+                self._groups = set(groups.values())
         return self
 
     def _end_groups(self) -> None:

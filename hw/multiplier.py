@@ -129,7 +129,8 @@ class RegisteredProduct(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         part = target(platform)
-        fits = all(shape.width <= BLOCK_WIDTH for shape in self.shapes)
+        # The block's factors are signed: one without a sign needs a bit more.
+        fits = all(shape.width + (not shape.signed) <= BLOCK_WIDTH for shape in self.shapes)
         if part is not None and part.family == "ecp5" and fits:
             m.submodules.block = _mult18x18d(self.a, self.b, Const(1), self.o)
         else:

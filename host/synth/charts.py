@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from host.errors import LeptonError
 from host.synth import netlist
@@ -30,7 +31,8 @@ def draw(title: str, synthesis: Synthesis, placement: Placement | None, path: Pa
     height = max(6.0, 0.3 * len(names) + 2.5)
     figure = Figure(figsize=(14 if placement else 8, height), layout="constrained")
     figure.suptitle(title)
-    columns = figure.subfigures(1, 2, width_ratios=[8, 6]) if placement else [figure]
+    # Matplotlib's annotations forget that two are an array.
+    columns: Any = figure.subfigures(1, 2, width_ratios=[8, 6]) if placement else [figure]
     costs, fill = columns[0].subplots(2, 1, height_ratios=[max(4, len(names)), 5])
     for offset, kind in zip((0.2, -0.2), SHOWN, strict=True):
         values = [synthesis.blocks[name].record()[kind] for name in names]

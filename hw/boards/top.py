@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.hdl import Elaboratable
@@ -63,7 +64,7 @@ class ResetHold(wiring.Component):
 
     def __init__(self, cycles: int) -> None:
         self.cycles = cycles
-        super().__init__({"lock": In(1), "button": In(1), "reset": Out(1, init=1)})
+        super().__init__({"lock": In(1), "button": In(1), "reset": Out(1, init=1)})  # pyright: ignore[reportCallIssue]  # stubs lack it
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -89,7 +90,7 @@ class BoardTop(Elaboratable):
         self.board = chosen
         self.dividers = dividers(chosen, megahertz)
         self.core = UARTCore(cfg, divisor=divisor(self.dividers.output, baud))
-        self._requested: dict[tuple[str, int], object] = {}
+        self._requested: dict[tuple[str, int], Any] = {}
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -98,13 +99,15 @@ class BoardTop(Elaboratable):
         self._reset(m, platform, lock)
         m.submodules.core = core = self.core
         uart = self._request(platform, "uart", 0)
-        m.submodules.rx = rx = io.Buffer("i", uart.rx)
-        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.submodules.rx = rx = io.Buffer(io.Direction.Input, uart.rx)
+        m.submodules.tx = tx = io.Buffer(io.Direction.Output, uart.tx)
         m.d.comb += [core.rx.eq(rx.i), tx.o.eq(core.tx)]
         lamps = {"busy": (self.board.busy, core.running), "error": (self.board.error, core.error)}
         for name, ((resource, number, part), shown) in lamps.items():
             pins = self._request(platform, resource, number)
-            m.submodules[name] = lamp = io.Buffer("o", getattr(pins, part) if part else pins)
+            m.submodules[name] = lamp = io.Buffer(
+                io.Direction.Output, getattr(pins, part) if part else pins
+            )
             m.d.comb += lamp.o.eq(shown)
         return m
 
@@ -115,13 +118,15 @@ class BoardTop(Elaboratable):
         if isinstance(self.dividers, Ice40Dividers):
             m.submodules.pll = ice40_pll(self.dividers, pin.io, sync.clk, lock)
         else:
-            m.submodules.clock_in = entering = io.Buffer("i", pin)
+            m.submodules.clock_in = entering = io.Buffer(io.Direction.Input, pin)
             m.submodules.pll = ecp5_pll(self.dividers, entering.i, sync.clk, lock)
         # nextpnr constrains it by the oscillator's frequency and the dividers.
         m.d.comb += ClockSignal("early").eq(sync.clk)
 
     def _reset(self, m: Module, platform, lock: Signal) -> None:
-        m.submodules.button = button = io.Buffer("i", self._request(platform, *self.board.reset))
+        m.submodules.button = button = io.Buffer(
+            io.Direction.Input, self._request(platform, *self.board.reset)
+        )
         hold = ResetHold(round(RESET_US * self.dividers.output))
         m.submodules.hold = DomainRenamer("early")(hold)
         m.d.comb += [hold.lock.eq(lock), hold.button.eq(button.i), ResetSignal().eq(hold.reset)]

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cocotb
+from amaranth import Shape
 from amaranth.lib import wiring
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles
 
 from hw.config import Config
-from hw.multiplier import RowMultipliers
+from hw.multiplier import RegisteredProduct, RowMultipliers
 from hw.target import Target
 from hw.weights import Bank, SinglePortBank
 from sim import cells
@@ -29,8 +30,8 @@ class Check:
     """Two forms of one thing, a part's and the generic one, and Verilog that compares them."""
 
     name: str
-    generic: RowMultipliers | Bank
-    vendor: RowMultipliers | SinglePortBank
+    generic: RowMultipliers | RegisteredProduct | Bank
+    vendor: RowMultipliers | RegisteredProduct | SinglePortBank
     bench: str
     """Of a module `NAME` that instantiates `NAME_generic` and `NAME_vendor`."""
 
@@ -39,6 +40,14 @@ def multipliers(name: str, cfg: Config, *, blocks: bool = True) -> Check:
     """A row's multipliers: in blocks, or in LUTs once the blocks have run out."""
     text = MULTIPLIERS.format(name=name, cols=cfg.cols, latency=RowMultipliers.latency(cfg))
     return Check(name, RowMultipliers(cfg), RowMultipliers(cfg, blocks=blocks), text)
+
+
+def products(name: str, a: Shape, b: Shape) -> Check:
+    """A product with registers at its factors and behind it."""
+    text = PRODUCTS.format(
+        name=name, a=a.width, b=b.width, o=a.width + b.width, latency=RegisteredProduct.LATENCY
+    )
+    return Check(name, RegisteredProduct(a, b), RegisteredProduct(a, b), text)
 
 
 def banks(name: str, cfg: Config) -> Check:
@@ -111,6 +120,28 @@ module {name}(input clk, output reg [31:0] compared, output reg [31:0] wrong);
     if (n >= 16) begin
       compared <= compared + 1;
       wrong <= wrong + (found != expected || found[15:0] != product[{latency}-1]);
+    end
+  end
+endmodule
+"""
+
+PRODUCTS = """
+// Random factors, every fourth of all ones or of all zeros.
+module {name}(input clk, output reg [31:0] compared, output reg [31:0] wrong);
+  wire [63:0] random;
+  stimulus s(clk, random);
+  reg [31:0] n = 0;
+  initial {{compared, wrong}} = 0;
+  wire [{a}-1:0] a = random[1:0] == 0 ? {{{a}{{random[2]}}}} : random[8 +: {a}];
+  wire [{b}-1:0] b = random[4:3] == 0 ? {{{b}{{random[5]}}}} : random[40 +: {b}];
+  wire [{o}-1:0] expected, found;
+  {name}_generic generic(.clk(clk), .rst(1'b0), .a(a), .b(b), .o(expected));
+  {name}_vendor vendor(.clk(clk), .rst(1'b0), .a(a), .b(b), .o(found));
+  always @(posedge clk) begin
+    n <= n + 1;
+    if (n >= 16) begin
+      compared <= compared + 1;
+      wrong <= wrong + (found != expected);
     end
   end
 endmodule

@@ -48,6 +48,7 @@ def test_a_netlist_runs_a_network_as_the_rtl_does(network, name):
     for target in ("sim", f"netlist:{name}"):
         with host.Session(program, target) as session:
             found[target] = session.run(images)
+            assert session.counters is not None
             found[target, "cycles"] = session.counters.total
     assert np.unique(expected).size > 20, "the outputs would be right by chance"
     assert (found[f"netlist:{name}"] == expected).all()

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.feeder import Feeder
 from hw.results import Results
+from tests.formal.control import comparisons_match
 from tests.formal.harness import Checks
 from tests.formal.prove import Bug, Task
 from tests.formal.streams import SMALL, made
@@ -94,18 +95,20 @@ def result_addresses(check: Checks, dut: Feeder) -> None:
     for n in loops:
         check.assume((layer[f"move_{n}"][:width] == moves[n]) & (layer[f"{n}_last"] == lasts[n]))
     check.assume((layer.target[:width] == target) & ~dut.emit_read & ~dut.retired)
+    comparisons_match(check, dut)
     turns = {n: check.register(1, f"result_turn_{n}") for n in loops}
     wanted = check.register(width, "wanted")
     # A loop that ends takes nothing back: the move of the next one is given with that in mind.
     carry: Any = dut.result_push
-    with m.If(dut.layer_taken):
-        m.d.sync += wanted.eq(target)
     for n in loops:
         with m.If(carry & (turns[n] != lasts[n])):
             m.d.sync += wanted.eq(wanted + moves[n])
         with m.If(carry):
             m.d.sync += turns[n].eq(Mux(turns[n] == lasts[n], 0, 1))
         carry = carry & (turns[n] == lasts[n])
+    # Results are a cycle behind: that of the last vector of a layer goes while the next one comes.
+    with m.If(check.before(dut.layer_taken)):
+        m.d.sync += wanted.eq(target)
     check.prove(~dut.result_push | (dut.result.target == wanted))
 
 
@@ -123,7 +126,7 @@ TASKS = [
     ),
     Task(
         "result addresses", partial(made, partial(Feeder, SMALL), result_addresses),
-        "bmc", 9, "targets of results are those of the loop nest",
+        "bmc", 11, "targets of results are those of the loop nest",
         Bug("hw.feeder", "layer.target, target + move", "layer.target, target - move"),
     ),
 ]  # fmt: skip

@@ -4,7 +4,7 @@ end."""
 from functools import partial
 from typing import Any
 
-from amaranth import Mux, Signal, Value
+from amaranth import Cat, Const, Mux, Signal, Value
 from amaranth.lib import data
 
 from hw import isa
@@ -132,11 +132,13 @@ def output_addresses(check: Checks, dut: Outputs) -> None:
 def bus_addresses(check: Checks, dut: Any) -> None:
     """A packet never writes outside of a memory, nor during a run, nor what is none."""
     check.assume(check.held(dut.i))
-    # Not the row of the bus, which has no bits for what lies outside of a power of two.
-    row = check.inside["payload"][:32]
+    # The bus is a register. Its row has no bits for what lies outside of a power of two, so what
+    # is looked at is the number that it was taken from, a cycle before.
+    row = check.before(check.inside["payload"][:32])
     for space, bus in zip(isa.Space, dut.buses, strict=True):
         rows, words = isa.rows(dut.cfg, space), isa.row_words(dut.cfg, space)
         check.prove(~bus.write | ((row < rows) & (bus.word < words)))
+        check.prove(~bus.write | (bus.row == row[: len(bus.row)]))
     check.prove(~dut.bus_trace.write)
 
 
@@ -183,15 +185,38 @@ def nested_addresses(check: Checks, dut: Feeder) -> None:
         moved = moved + Mux(lasts[n], strides[n], 0)
     check.assume((layer.source[:width] == source) & ~layer.src_input)
     check.assume(~dut.emit_read & ~dut.retired)
+    comparisons_match(check, dut)
     turns = {n: check.register(1, f"turn_{n}") for n in isa.LEVELS}
-    wanted = source
+    # In two halves, which are far easier than the whole: the address is the sum of the steps so
+    # far, and that sum is the one of the strides.
+    steps, strided = check.register(width, "steps"), Const(0, width)
     carry: Any = dut.vector_valid
     for n in isa.LEVELS:
-        wanted = wanted + Mux(turns[n], strides[n], 0)
+        strided = strided + Mux(turns[n], strides[n], 0)
+        with m.If(carry & (turns[n] != lasts[n])):
+            m.d.sync += steps.eq(steps + layer[f"step_{n}"])
         with m.If(carry):
             m.d.sync += turns[n].eq(Mux(turns[n] == lasts[n], 0, 1))
         carry = carry & (turns[n] == lasts[n])
-    check.prove(~dut.vector_valid | (dut.vector.address == wanted[:width]))
+    with m.If(carry):
+        m.d.sync += steps.eq(0)
+    check.prove(~dut.vector_valid | (dut.vector.address == (source + steps)[:width]))
+    check.prove(steps == strided[:width])
+
+
+def comparisons_match(check: Checks, dut: Feeder | Sequencer) -> None:
+    """What comes beside a whole instruction, compared a cycle before, is what it says of it.
+
+    Promised by the sequencer, which is proven, and relied on by the feeder.
+    """
+    layer = data.View(isa.layout(isa.LAYER), dut.layer.as_value())
+    single = Cat(layer[f"{n}_last"] == 0 for n in isa.LEVELS)
+    same = (dut.single == single) & (dut.emits == (layer.emit_words != 0))
+    if isinstance(dut, Sequencer):
+        check.prove(~dut.valid | same)
+    else:
+        # Without weights taken there is no instruction yet, whatever the words are.
+        check.assume(~(dut.layer_valid & dut.weights_taken) | same)
 
 
 def sequencer_returns(check: Checks, dut: Sequencer) -> None:
@@ -216,6 +241,7 @@ def sequencer_returns(check: Checks, dut: Sequencer) -> None:
     check.prove(~(was["READY"] & ~check.before(dut.taken)) | ready)
     check.prove(~(was["FINISHED"] & ~check.before(dut.running)) | check.state("STOPPED"))
     check.prove(dut.finished == check.state("FINISHED"))
+    comparisons_match(check, dut)
     check.prove(~was["STOPPED"] | check.state("STOPPED") | check.before(dut.start))
     # Each time the program ends there is one batch less to come, and with the last it finishes.
     left = check.inside["batches_left"]
@@ -267,7 +293,7 @@ TASKS = [
         "bus addresses", partial(Decoder, SMALL), bus_addresses,
         "no packet writes outside of a memory",
         Bug("hw.decoder", "stop.eq(row[:24] + rows[:16])", "stop.eq(row[:24])"),
-        mode="bmc", depth=19,
+        mode="bmc", depth=20,
     ),
     task(
         "ring of a run", partial(Decoder, SMALL), ring_in_memory,

@@ -168,7 +168,7 @@ def test_pruning_ends_within_the_share_of_cycles_and_wastes_no_column(pruner, in
 
 def test_widths_land_on_multiples_of_the_columns_where_that_saves_cycles(images, inputs):
     torch.manual_seed(2)
-    layers = OrderedDict(
+    layers = OrderedDict[str, nn.Module](
         flatten=nn.Flatten(), fc1=nn.Linear(784, 31), relu=nn.ReLU(), fc2=nn.Linear(31, 10)
     )
     module = nn.Sequential(layers).eval()

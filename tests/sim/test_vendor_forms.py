@@ -4,6 +4,7 @@ iCE40's cells are Yosys' models; ECP5's blocks are those of sim/cells/ecp5_block
 """
 
 import pytest
+from amaranth import signed, unsigned
 
 from hw.config import Config
 from hw.target import TARGETS
@@ -29,6 +30,10 @@ def ice40_checks():
 def ecp5_checks():
     yield from (forms.multipliers(f"mult18_{r}", row(2, r)) for r in REGISTERS)
     yield from (forms.multipliers(f"luts_{r}", row(2, r), blocks=False) for r in REGISTERS)
+    yield forms.products("mult18_signed", signed(17), unsigned(17))
+    yield forms.products("mult18_widest", unsigned(17), signed(18))
+    # A factor of 18 bits without a sign would lose its highest one in a block.
+    yield forms.products("luts_18_unsigned", unsigned(18), unsigned(16))
 
 
 CHECKS = {"ice40": (UP5K, ice40_checks), "ecp5": (ECP5, ecp5_checks)}
