@@ -114,7 +114,7 @@ def _mutants() -> str:
     rows = [(test, f"{number:,}") for test, number in found["caught"].items()]
     return (
         f"{_share(caught, total)} are caught; without the {found['argued']} survivors of which it "
-        f"is argued below that they change nothing, {_share(caught, real)}. Which part of the "
+        f"is argued below why no test can notice them, {_share(caught, real)}. Which part of the "
         f"tests was the first to notice:\n\n{table(('test', 'mutants'), rows, ' r')}\n\n"
         f"`{found['command']}`, {found['date']}{_left(found['left'])}."
     )
@@ -132,7 +132,7 @@ def _survivors() -> str:
         (one["number"], f"`{_cell(one['where'])}`", one["equivalent"] or "**open**")
         for one in found["survivors"]
     ]
-    return table(("number", "where and what", "why it changes nothing"), rows, "r  ")
+    return table(("number", "where and what", "why no test can notice it"), rows, "r  ")
 
 
 TABLES: dict[str, Callable[[], str]] = {
