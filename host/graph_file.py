@@ -27,6 +27,7 @@ def save(graph: QGraph, path: str | Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     header = json.dumps(_plain(graph, arrays)).encode()
     buffer = io.BytesIO()
+    # NumPy's annotations take the names of arrays for its own options.
     np.savez_compressed(buffer, header=np.frombuffer(header, np.uint8), **arrays)  # type: ignore[arg-type]
     body = buffer.getvalue()
     write_whole(Path(path), MAGIC + hashlib.sha256(body).digest() + body)

@@ -55,6 +55,7 @@ class _Floored:
     floor = 0.0
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        # torchao's bases carry no annotations.
         scale, zero_point = super().calculate_qparams()  # type: ignore[misc]
         coarser = torch.clamp(self.floor / scale, min=1.0)
         zero_point = torch.round((zero_point + 128) / coarser).to(zero_point.dtype) - 128
@@ -123,6 +124,7 @@ class _Current:
     """Sees only the last tensor that it was shown: weights in training also shrink."""
 
     def forward(self, x: Tensor) -> Tensor:
+        # Of the observer that this is mixed into, which torchao does not annotate.
         self.reset_min_max_vals()  # type: ignore[attr-defined]
         return super().forward(x)  # type: ignore[misc]
 

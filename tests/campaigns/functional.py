@@ -217,6 +217,7 @@ def watch() -> None:
             path.write_text(json.dumps([[*key, number] for key, number in counts.items()]))
         close(self)
 
+    # Every device of the process is watched, whoever opens it: methods are exchanged on purpose.
     Device.__init__ = watched_begin  # type: ignore[method-assign]
     Device.exchange = watched_exchange  # type: ignore[method-assign]
     Device.close = watched_close  # type: ignore[method-assign]

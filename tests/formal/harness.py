@@ -39,6 +39,7 @@ class Checks:
         return register
 
     def prove(self, condition: Any) -> None:
+        # Amaranth's stubs still have the arguments of 0.4, here and below.
         self.m.d.comb += Assert(condition)  # type: ignore[call-arg]
 
     def assume(self, condition: Any) -> None:

@@ -112,6 +112,7 @@ class Narrow:
 
 def product_of(acc_width: int, multiplier_width: int, half: int) -> Harness:
     with patch.object(requant, "HALF", half):
+        # `Narrow` has only the two fields of a configuration that a requantizer reads.
         dut: Any = OnlyProduct(Narrow(acc_width, multiplier_width))  # type: ignore[arg-type]
         harness = Harness(dut, product)
         elaborate = harness.elaborate
