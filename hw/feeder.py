@@ -171,7 +171,7 @@ class Feeder(wiring.Component):
         ]
 
         push = fire & has_result
-        full, some_earlier, idle, pending = self._pending(m, active, over, next_layer, push)
+        full, some_earlier, idle = self._pending(m, active, over, next_layer, push)
         timer = Signal(layer.pass_min.shape())
         timing = Signal()
         # Waits of the first vector of a layer.
@@ -229,7 +229,7 @@ class Feeder(wiring.Component):
                 self.more_tiles.eq(~_all(after[n] for n in ("tile", *SUM))),
                 has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
             ]
-        self._slack(m, layer, active, fire, over, advancing, slack, pending, some_earlier)
+        self._slack(m, layer, active, fire, over, advancing, slack, some_earlier)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, next_layer)
         order = self._order(m, fire, active, over, tile_last, counts)
@@ -245,10 +245,10 @@ class Feeder(wiring.Component):
 
     def _pending(
         self, m: Module, active: Value, over: Value, next_layer: Value, push: Value
-    ) -> tuple[Signal, Signal, Signal, Signal]:
+    ) -> tuple[Signal, Signal, Signal]:
         """Counts results on their way, and those of them that earlier layers sent. Returns whether
-        there is room for no more, whether there are any of earlier layers, whether there are none
-        at all, and how many."""
+        there is room for no more, whether there are any of earlier layers, and whether there are
+        none at all."""
         depth = self.cfg.result_depth
         pending = Signal(range(depth + 1))
         earlier = Signal.like(pending)
@@ -270,15 +270,15 @@ class Feeder(wiring.Component):
             ]
         with m.Elif(self.retired & some_earlier):
             m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
-        return full, some_earlier, none, pending
+        return full, some_earlier, none
 
     def _slack(
         self, m: Module, layer: data.View, active: Value, fire: Value, over: Value,
-        advancing: dict, slack: Signal, pending: Signal, some_earlier: Signal,
+        advancing: dict, slack: Signal, some_earlier: Signal,
     ) -> None:  # fmt: skip
         """Keeps the difference between `allow` and the results of earlier layers on their way, so
         that the decision needs its sign alone."""
-        step = Signal(signed(len(layer.allow)))
+        step = Signal(signed(len(layer.allow_slice)))
         for n in isa.ALLOW_LEVELS:
             with m.If(advancing[n]):
                 m.d.comb += step.eq(layer[f"allow_{n}"].as_signed())
@@ -287,7 +287,7 @@ class Feeder(wiring.Component):
         moved = Signal.like(slack)
         kept = Signal.like(slack)
         m.d.comb += [
-            fresh.eq(self.layer.allow.as_signed() - pending - active + self.retired),
+            fresh.eq(self.layer.allow.as_signed() - self.emit_after),
             moved.eq(slack + step + retired),
             kept.eq(slack + retired),
         ]

@@ -22,7 +22,7 @@ CFG = packets.CFG
 LIMIT = 20_000
 """Cycles in which nothing moves."""
 
-ANY_TIME = 0x7FFF
+ANY_TIME = isa.allow_limit(CFG) - 1
 """`allow` of a layer that reads no earlier result."""
 
 
