@@ -6,6 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
+from .accumulator import Accumulators
 from .config import Config
 
 INNER = 4
@@ -173,6 +174,7 @@ class Feeder(wiring.Component):
         push = fire & has_result
         full, some_earlier, idle = self._pending(m, active, over, next_layer, push)
         timer = Signal(layer.pass_min.shape())
+        assert 1 << len(timer) >= Accumulators.HAZARD
         timing = Signal()
         # Waits of the first vector of a layer.
         waits_input = Signal()

@@ -80,7 +80,7 @@ def random_layers() -> list[tuple[Program, Counters]]:
             counts["tile"] = int(rng.integers(0, 2))
             fields = {f"{n}_last": count for n, count in counts.items()}
             fields |= _bound(rng, counts)
-            fields["pass_min"] = int(rng.choice([0, 1, 5, int(rng.integers(0, 256))]))
+            fields["pass_min"] = int(rng.integers(0, 4))
             fields["beats_last"] = int(rng.integers(0, 2))
             fields["tail_beats_last"] = int(rng.integers(0, 2))
             fields["wait_emit"] = int(rng.integers(0, 2))

@@ -221,6 +221,9 @@ def comparisons_match(check: Checks, dut: Feeder | Sequencer) -> None:
     same = (dut.single == single) & (dut.emits == (layer.emit_words != 0))
     if isinstance(dut, Sequencer):
         check.prove(~dut.valid | same)
+    elif not dut.cfg.prefetch:
+        # Nobody copies them: they hold as long as the instruction does.
+        check.assume(same)
     else:
         # Without weights taken there is no instruction yet, whatever the words are.
         check.assume(~(dut.layer_valid & dut.weights_taken) | same)
