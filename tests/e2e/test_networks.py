@@ -106,7 +106,7 @@ def test_random_networks_equal_the_reference_in_every_byte(name, first):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_networks_that_write_over_their_input_equal_the_reference(name):
     """One input slot, and layers over what they have read: docs/architecture.md, Scratchpad."""
-    for seed in range(60, 75):
+    for seed in range(60, 68):
         module, inputs = random_network(seed)
         with crowded():
             found = difference(module, inputs, CONFIGS[name], (1, 2, 5)[seed % 3], layers=False)
