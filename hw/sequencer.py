@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
-from .count import next_or
 
 
 class Sequencer(wiring.Component):
@@ -112,16 +111,12 @@ class Sequencer(wiring.Component):
         """Words of it that are there."""
         coming = Signal()
         batches_left = Signal(32)
-        """The complement of the batches to come, this one among them: so it counts up."""
-        begin = Signal()
         op = self.layer.op
 
         with m.FSM():
             with m.State("STOPPED"):
-                m.d.comb += begin.eq(1)
                 with m.If(self.start):
-                    m.d.sync += [pc.eq(0), self.first.eq(1)]
-                    m.d.sync += batches_left.eq(next_or(batches_left, begin, ~self.batches))
+                    m.d.sync += [pc.eq(0), self.first.eq(1), batches_left.eq(self.batches - 1)]
                     m.d.sync += [asked.eq(0), came.eq(0), coming.eq(0)]
                     m.next = "FETCH"
             with m.State("FETCH"):
@@ -142,9 +137,8 @@ class Sequencer(wiring.Component):
                         # The end, or no instruction at all: anything else would be run as nobody
                         # wrote it.
                         m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
-                        m.d.sync += self.first.eq(1)
-                        m.d.sync += batches_left.eq(next_or(batches_left, begin, ~self.batches))
-                        with m.If(~batches_left == 1):
+                        m.d.sync += [self.first.eq(1), batches_left.eq(batches_left - 1)]
+                        with m.If(batches_left == 0):
                             m.next = "FINISHED"
                     with m.Elif(whole):
                         m.d.sync += self.valid.eq(1)

@@ -254,10 +254,10 @@ def sequencer_returns(check: Checks, dut: Sequencer) -> None:
     comparisons_match(check, dut)
     check.prove(~was["STOPPED"] | check.state("STOPPED") | check.before(dut.start))
     # Each time the program ends there is one batch less to come, and with the last it finishes.
-    left = ~check.inside["batches_left"]
+    left = check.inside["batches_left"]
     ended = was["FETCH"] & (came == 0) & (check.before(came) != 0)
     check.prove(~ended | (left == (check.before(left) - 1)[: len(left)]))
-    check.prove(~ended | (check.state("FINISHED") == (check.before(left) == 1)))
+    check.prove(~ended | (check.state("FINISHED") == (check.before(left) == 0)))
 
 
 def weights_in_tiles(check: Checks, dut: Loader) -> None:
@@ -332,7 +332,7 @@ TASKS = [
     task(
         "sequencer", partial(Sequencer, SMALL), sequencer_returns,
         "every state is left, and each end of the program uses up a batch",
-        Bug("hw.sequencer", "with m.If(~batches_left == 1):", "with m.If(~batches_left == 0):"),
+        Bug("hw.sequencer", "with m.If(batches_left == 0):", "with m.If(batches_left == 1):"),
         quick=True,
     ),
     task(
