@@ -19,7 +19,7 @@ from host.quantization import quantize
 from hw import isa
 from hw.isa import Packet
 from sim.device import Device, Stall, Stalls
-from tests.campaigns import hand_counts, hand_packets, hand_programs, hand_roundings
+from tests.campaigns import hand_counts, hand_packets, hand_pokes, hand_programs, hand_roundings
 from tests.e2e import test_packets as packets
 from tests.e2e.packet_grammar import Grammar
 from tests.e2e.packet_model import check_replies
@@ -155,7 +155,8 @@ TESTS: tuple[Callable[[Path], None], ...] = (
     hand_packets.check_some_bits, hand_programs.check_every_bit, hand_programs.check_input_totals,
     hand_packets.check_many_resets, hand_packets.check_answers_between_outputs,
     hand_packets.check_emits, hand_programs.check_rings, hand_programs.check_tables,
-    hand_roundings.check_roundings, hand_counts.check_random_layers, hand_counts.check_long_layers,
+    hand_roundings.check_roundings, hand_counts.check_random_layers,
+    *hand_pokes.CHECKS, hand_counts.check_long_layers,
     hand_counts.check_many_batches,
 )  # fmt: skip
 

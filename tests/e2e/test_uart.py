@@ -86,7 +86,7 @@ def test_on_any_line_an_inference_is_right_or_ends_in_an_error(network):
     program, images, expected = network
     rng = np.random.default_rng(1)
     right, errors = 0, []
-    for seed, worst in enumerate((0.001, 0.003, 0.01, 0.02, 0.05, 0.1)):
+    for seed, worst in enumerate((0.001, 0.003, 0.01, 0.1)):
         drop, flip, double = rng.uniform(0.3 * worst, worst, 3)
         with serial_core(drop=drop, flip=flip, double=double, seed=seed) as core:
             try:
