@@ -159,10 +159,13 @@ def record(
         written[image, job.first_row : job.first_row + len(values), columns, where] = values
 
 
-def allow(history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int) -> Allow:
-    """How many earlier results may be pending at each pass of the job, which reads that tensor."""
+def allow(
+    history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int, limit: int
+) -> Allow:
+    """How many earlier results may be pending at each pass of the job, which reads that tensor;
+    `limit` is that of `fit`."""
     if tensor not in history.tensors:
-        return fit(np.full((1, 1, 1), NO_WAIT))
+        return fit(np.full((1, 1, 1), NO_WAIT), limit)
     written = history.tensors[tensor]
     columns = slice(job.first_column, job.first_column + job.columns)
     if step.vector:
@@ -175,7 +178,7 @@ def allow(history: History, step: Step, tiling: Tiling, job: Job, tensor: int, i
         need = np.array([e.max(initial=0) for e in ends]).reshape(1, 1, -1)
     else:
         need = _needed_rows(written[image], step, tiling, job)
-    return fit(np.where(need > 0, history.issued - need, NO_WAIT))
+    return fit(np.where(need > 0, history.issued - need, NO_WAIT), limit)
 
 
 def _needed_rows(written: np.ndarray, step: Step, tiling: Tiling, job: Job) -> np.ndarray:
