@@ -6,6 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
+from .accumulator import Accumulators
 from .config import Config
 
 INNER = 4
@@ -165,8 +166,9 @@ class Feeder(wiring.Component):
         m.d.sync += self.input_release.eq(fire & ends & layer.release_input)
 
         push = fire & has_result
-        full, some_earlier, idle, pending = self._pending(m, active, push)
+        full, some_earlier, idle = self._pending(m, active, push)
         timer = Signal(layer.pass_min.shape())
+        assert 1 << len(timer) >= Accumulators.HAZARD
         timing = Signal()
         # Waits of the first vector of a layer.
         waits_input = Signal()
@@ -226,7 +228,7 @@ class Feeder(wiring.Component):
                 self.more_tiles.eq(~_all(after[n] for n in ("tile", *SUM))),
                 has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
             ]
-        self._slack(m, layer, active, fire, advancing, slack, pending, some_earlier)
+        self._slack(m, layer, active, fire, advancing, slack, some_earlier)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, active)
         order = self._order(m, fire, active, tile_last, counts)
@@ -240,38 +242,35 @@ class Feeder(wiring.Component):
         self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
-    def _pending(
-        self, m: Module, active: Value, push: Value
-    ) -> tuple[Signal, Signal, Signal, Signal]:
+    def _pending(self, m: Module, active: Value, push: Value) -> tuple[Signal, Signal, Signal]:
         """Counts results on their way, and those of them that earlier layers sent. Returns whether
-        there is room for no more, whether there are any of earlier layers, whether there are none
-        at all, and how many."""
+        there is room for no more, whether there are any of earlier layers, and whether there are
+        none at all."""
         depth = self.cfg.result_depth
         pending = Signal(range(depth + 1))
         earlier = Signal.like(pending)
-        after = Signal.like(pending)
         full = Signal()
         some_earlier = Signal()
         none = Signal(init=1)
         one = pending == 1
-        m.d.comb += [after.eq(pending - self.retired), self.emit_after.eq(after)]
+        m.d.comb += self.emit_after.eq(pending - self.retired)
         with m.If(push & ~self.retired):
             m.d.sync += [pending.eq(pending + 1), full.eq(pending == depth - 1), none.eq(0)]
         with m.Elif(~push & self.retired):
             m.d.sync += [pending.eq(pending - 1), full.eq(0), none.eq(one)]
         with m.If(~active):
-            m.d.sync += [earlier.eq(after), some_earlier.eq(~none & ~(one & self.retired))]
+            m.d.sync += [earlier.eq(self.emit_after), some_earlier.eq(~none & ~(one & self.retired))]
         with m.Elif(self.retired & some_earlier):
             m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
-        return full, some_earlier, none, pending
+        return full, some_earlier, none
 
     def _slack(
         self, m: Module, layer: data.View, active: Value, fire: Value, advancing: dict,
-        slack: Signal, pending: Signal, some_earlier: Signal,
+        slack: Signal, some_earlier: Signal,
     ) -> None:  # fmt: skip
         """Keeps the difference between `allow` and the results of earlier layers on their way, so
         that the decision needs its sign alone."""
-        step = Signal(signed(len(layer.allow)))
+        step = Signal(signed(len(layer.allow_slice)))
         for n in isa.ALLOW_LEVELS:
             with m.If(advancing[n]):
                 m.d.comb += step.eq(layer[f"allow_{n}"].as_signed())
@@ -280,7 +279,7 @@ class Feeder(wiring.Component):
         moved = Signal.like(slack)
         kept = Signal.like(slack)
         m.d.comb += [
-            fresh.eq(self.layer.allow.as_signed() - pending + self.retired),
+            fresh.eq(self.layer.allow.as_signed() - self.emit_after),
             moved.eq(slack + step + retired),
             kept.eq(slack + retired),
         ]

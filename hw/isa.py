@@ -236,7 +236,8 @@ def kept(cfg: Config) -> dict[str, int]:
     """Bits of each field of `LAYER` that the hardware keeps; of one that is not here it keeps none.
 
     Counts are bounded by the memory that each turn needs a place in: accumulators for positions
-    and tiles, weights for passes, the scratchpad for what is read, written and sent.
+    and tiles, weights for passes, the scratchpad for what is read, written and sent. No pass need
+    be longer than accumulators must be apart.
     """
     tiles = cfg.weight_depth // cfg.load_cycles
     counts = {
@@ -253,6 +254,7 @@ def kept(cfg: Config) -> dict[str, int]:
     needed |= {
         "table": _bits(cfg.table_depth - 1), "weights": _bits(cfg.weight_depth - 1),
         "allow": allow_limit(cfg).bit_length(), "emit_words": _bits(cfg.scratchpad_words),
+        "pass_min": 2,
     }  # fmt: skip
     return {
         f.name: min(f.width, needed.get(f.name, f.width)) for f in LAYER if f.name != "block_tiles"

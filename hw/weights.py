@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .count import next_or
 from .delay import delayed
 from .target import target
 
@@ -267,12 +268,15 @@ class Loader(wiring.Component):
                 left.eq(left - 1),
                 reading.eq(left != 1),
                 self.ready.eq(left <= 2),
-                self.address.eq(self.address + 1),
             ]
+        # Tiles lie one behind the other.
+        restart = Signal()
         first = self.layer.weights
         if self.cfg.prefetch:
             base = Signal.like(self.address, reset_less=True)
             first = Mux(more_blocks, base, first)
+            with m.If(restart):
+                m.d.sync += base.eq(first)
         with m.If(free):
             m.d.sync += [
                 loaded.eq(another),
@@ -280,9 +284,11 @@ class Loader(wiring.Component):
                 reading.eq(another),
                 self.ready.eq(another & (load_cycles == 1)),
             ]
-            # Tiles lie one behind the other.
-            with m.If(~more_tiles):
-                m.d.sync += self.address.eq(first)
-                if self.cfg.prefetch:
-                    m.d.sync += base.eq(first)
+        m.d.comb += restart.eq(free & ~more_tiles)
+        with m.If(reading | restart):
+            m.d.sync += self.address.eq(
+                Mux(restart, first, self.address + 1)
+                if self.cfg.prefetch  # `swap` comes too late for the carry.
+                else next_or(self.address, restart, first)
+            )
         return m

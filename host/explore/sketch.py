@@ -53,10 +53,11 @@ def sketch(
         beats, tail = _beats(fused, tiling, requantizers)
         for number, job in enumerate(tiling.jobs):
             first, last = number == 0, number == len(tiling.jobs) - 1
+            releases = last and i == where.release
             if (i, number) not in bounds:
                 source_image = image if source.count > 1 and not fused.vector else 0
                 bounds[i, number] = encode.allow(
-                    history, fused, tiling, job, i, source_image, limit
+                    history, fused, tiling, job, i, source_image, limit, whole=releases
                 )
             steps = encode.allow_fields(bounds[i, number], tiling)
             final = i == len(found) - 1
@@ -67,7 +68,7 @@ def sketch(
                 window, job.columns * job.rows, tiling.kernel_rows, tiling.slices, job.tiles,
                 job.blocks, *(steps[name] for name in ALLOW),
                 shortest_pass(job.tiles, job.rows * job.columns * window) - 1,
-                beats, tail if ends else beats, i == 0 and first, i == 0 and last,
+                beats, tail if ends else beats, i == 0 and first, releases,
                 final and first, target.bytes // 4 if emits else 0,
             ))  # fmt: skip
             if image == 0 or target.count > 1:
