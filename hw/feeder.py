@@ -259,7 +259,10 @@ class Feeder(wiring.Component):
         with m.Elif(~push & self.retired):
             m.d.sync += [pending.eq(pending - 1), full.eq(0), none.eq(one)]
         with m.If(~active):
-            m.d.sync += [earlier.eq(self.emit_after), some_earlier.eq(~none & ~(one & self.retired))]
+            m.d.sync += [
+                earlier.eq(self.emit_after),
+                some_earlier.eq(~none & ~(one & self.retired)),
+            ]
         with m.Elif(self.retired & some_earlier):
             m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
         return full, some_earlier, none
