@@ -374,8 +374,8 @@ def test_random_layers_without_anything_to_wait_for(cfg, seed):
     bench = Bench(cfg, layers, free())
     fired = bench.run()
     total = sum(int(np.prod(list(nest.counts.values()))) for nest in layers)
-    # A result is written at once here, so nothing stops but for the cycle in which a layer is taken;
-    # without prefetch the bench has the next one a cycle later.
+    # A result is written at once here, so nothing stops but for the cycle in which a layer is
+    # taken; without prefetch the bench has the next one a cycle later.
     between = 1 if cfg.prefetch else 2
     assert fired[-1] == total + between * (len(layers) - 1)
 
