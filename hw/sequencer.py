@@ -1,6 +1,6 @@
 """Reads the program and keeps the next instruction ready."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -157,7 +157,7 @@ class Sequencer(wiring.Component):
                     m.next = "STOPPED"
         return m
 
-    def _moves(self, m: Module, came: Signal, coming: Signal, word: Signal) -> None:
+    def _moves(self, m: Module, came: Signal, coming: Signal, word: Value) -> None:
         """Keeps the steps of the target as their words come by."""
         count = len(isa.RESULT_LEVELS)
         first = isa.LAYER_FIELDS[f"move_{isa.RESULT_LEVELS[0]}"].word
