@@ -190,7 +190,7 @@ def _mult18x18d(a: Value, w: Value, take: Value, product: Value) -> Instance:
 
 
 def sb_mac16(
-    a: Value, w: Value, o: Value, *, hold: Value | None = None, add: Value | int | None = None
+    a: Value, w: Value, o: Value, *, hold: Value | None = None, add: Value | None = None
 ) -> Instance:
     """An iCE40 block in its mode of two products of 8 bits, both from its registers.
 
@@ -209,8 +209,7 @@ def sb_mac16(
         options |= {f"p_{half}OUTPUT_SELECT": 1 for half in ("TOP", "BOT")}
         options |= {f"p_{half}ADDSUB_LOWERINPUT": 1 for half in ("TOP", "BOT")}
         options |= {f"p_{half}ADDSUB_UPPERINPUT": 1 for half in ("TOP", "BOT")}
-        added = Const(add, 32) if isinstance(add, int) else add
-        low, high = added[:16], added[16:]
+        low, high = add[:16], add[16:]
     return Instance(
         "SB_MAC16",
         p_MODE_8x8=1,

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -77,15 +77,16 @@ class PairProducts(wiring.Component):
         cols = self.cfg.cols
         for c in range(0, cols, 2):
             pair = range(c, min(c + 2, cols))
-            before = None
+            before: Value = Const(0, 32)
             for r in range(self.rows):
                 o = Signal(32, name=f"o_{r}_{c}")
+                adds = r == self.rows - 1
                 m.submodules[f"block_{r}_{c}"] = sb_mac16(
                     self.a[r].replicate(len(pair)),
                     Cat(self.w[r][i] for i in pair),
                     o,
                     hold=~self.swap,
-                    add=0 if r == self.rows - 1 and before is None else before,
+                    add=before if adds else None,
                 )
                 before = o
             for i, column in enumerate(pair):

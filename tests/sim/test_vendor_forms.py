@@ -1,4 +1,4 @@
-"""hw/multiplier.py, hw/pairs.py, hw/weights.py: an FPGA's own blocks, on models of its cells and generic forms.
+"""An FPGA's own blocks against the generic forms: hw/multiplier.py, hw/pairs.py, hw/weights.py.
 
 iCE40's cells are Yosys' models; ECP5's blocks are those of sim/cells/ecp5_blocks.v.
 """
