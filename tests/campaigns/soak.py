@@ -135,7 +135,7 @@ def cut_off(line: Line, program: Program, images: np.ndarray, random: Random) ->
     """Starts a run with as much input as there may be, and resets it in mid-run."""
     count = len(images) // program.batch
     words = program.pack(images[: count * program.batch]).ravel()
-    ring = [count, 0, program.slot_bytes // 4, program.slots, len(words)]
+    ring = [count, program.slot_address, program.slot_bytes // 4, program.slots, len(words)]
     start = packets.packet(Packet.RUN, ring)
     line.exchange(start.words, start.last, 0)
     given = words[: random.randrange(len(words) + 1)]
