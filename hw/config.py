@@ -55,6 +55,9 @@ class Config:
     """Registers behind each multiplier."""
     adder_tree: int = 0
     """Add the products of a column in a tree (1), all in the same cycle, or from PE to PE (0)."""
+    prefetch: int = 1
+    """1: the next instruction is fetched while one is at work; 0: behind it, which needs only one
+    copy of the instruction."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -169,6 +172,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "link_width": (8, 64),
     "product_registers": (1, 3),
     "adder_tree": (0, 1),
+    "prefetch": (0, 1),
 }
 """Smallest and largest value of each field."""
 
@@ -202,6 +206,7 @@ NAMED: dict[str, Config] = {
         trace_depth=0,
         product_registers=1,
         adder_tree=1,
+        prefetch=0,
     ),
     "ecp5-25k": Config(
         weight_ports=2,
