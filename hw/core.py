@@ -187,6 +187,8 @@ class Runner(wiring.Component):
             sequencer.taken.eq(feeder.layer_free),
             sequencer.level.eq(feeder.level),
             feeder.step.eq(sequencer.step),
+            sequencer.result_level.eq(feeder.result_level),
+            feeder.move.eq(sequencer.move),
         ]
 
         # Images in, outputs out.

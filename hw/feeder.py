@@ -34,6 +34,8 @@ class Feeder(wiring.Component):
     level, step : Out, In
         Without ``cfg.prefetch``: the loop that advances behind this vector, and a cycle later the
         source's step of it.
+    result_level, move : Out, In
+        The same of results: a loop by its number in `isa.RESULT_LEVELS`, and the target's step.
     single, emits : In
         Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
     weights_taken : In
@@ -71,6 +73,8 @@ class Feeder(wiring.Component):
     layer_free: Signal
     level: Signal
     step: Signal
+    result_level: Signal
+    move: Signal
     weights_taken: Signal
     weights_ready: Signal
     swap: Signal
@@ -108,6 +112,8 @@ class Feeder(wiring.Component):
             "layer_free":    Out(1),
             "level":         Out(range(len(isa.LEVELS))),
             "step":          In(address),
+            "result_level":  Out(range(len(isa.RESULT_LEVELS))),
+            "move":          In(address),
             "weights_taken": In(1),
             "weights_ready": In(1),
             "swap":          Out(1),
@@ -332,10 +338,8 @@ class Feeder(wiring.Component):
         """Where results go and what requantizes them, a cycle behind the decision."""
         done = Signal()
         tile_last = Signal()
-        move = Signal.like(self.result.target, reset_less=True)
-        for n, moving in _first_false(m, {n: last[n] for n in isa.RESULT_LEVELS}, "move").items():
-            with m.If(moving):
-                m.d.sync += move.eq(layer[f"move_{n}"])
+        moving = _first_false(m, {n: last[n] for n in isa.RESULT_LEVELS}, "move")
+        move = self._chosen(m, "move", layer, moving, self.result_level, self.move)
         m.d.sync += [
             self.result_push.eq(push),
             self.result.beats_last.eq(Mux(last["tile"], layer.tail_beats_last, layer.beats_last)),
@@ -384,7 +388,7 @@ class Feeder(wiring.Component):
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
-        step = self._step(m, layer, advancing)
+        step = self._chosen(m, "step", layer, advancing, self.level, self.step)
         base = Signal(width)
         address = Signal(width)
         first = Signal()
@@ -415,17 +419,20 @@ class Feeder(wiring.Component):
             self.vector.emit.eq(emit),
         ]
 
-    def _step(self, m: Module, layer: data.View, advancing: dict) -> Signal:
-        """The step behind the vector of the cycle before: kept here, or with the program."""
+    def _chosen(
+        self, m: Module, prefix: str, layer: data.View, chosen: dict, number: Signal, there: Signal
+    ) -> Signal:
+        """The step of the loop that was chosen in the cycle before: kept here, or `there`, where it
+        is asked for by its number."""
         if not self.cfg.prefetch:
-            for i, n in enumerate(isa.LEVELS):
-                with m.If(advancing[n]):
-                    m.d.comb += self.level.eq(i)
-            return self.step
-        step = Signal(self.cfg.address_width)
-        for n in isa.LEVELS:
-            with m.If(advancing[n]):
-                m.d.sync += step.eq(layer[f"step_{n}"])
+            for i, choice in enumerate(chosen.values()):
+                with m.If(choice):
+                    m.d.comb += number.eq(i)
+            return there
+        step = Signal(self.cfg.address_width, name=prefix, reset_less=True)
+        for n, choice in chosen.items():
+            with m.If(choice):
+                m.d.sync += step.eq(layer[f"{prefix}_{n}"])
         return step
 
 

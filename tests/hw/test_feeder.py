@@ -187,7 +187,7 @@ class Bench:
         instructions = [words_to_bits(layer.instruction()) for layer in self.layers]
         number = 0
         vectors: list[dict[str, Any]] = []
-        pending = earlier = timer = base = step = 0
+        pending = earlier = timer = base = step = move = 0
         fields: dict[str, int] = {}
         leaving: list[Any] = [None] * Feeder.LATENCY
         sent = None
@@ -207,6 +207,7 @@ class Bench:
             ctx.set(dut.layer_valid, there)
             ctx.set(dut.weights_taken, there)
             ctx.set(dut.step, step)
+            ctx.set(dut.move, move)
             for name in (
                 "weights_ready",
                 "input_ready",
@@ -245,9 +246,12 @@ class Bench:
             pushes = bool(fires and v and v["pushes"])
             ends = bool(fires and v and v["ends"])
             taken = there and (v is None or ends)
-            step = 0
+            step = move = 0
             if v is not None and not cfg.prefetch:
-                step = self.layers[number - 1].steps()[LEVELS[ctx.get(dut.level)]]
+                at_work = self.layers[number - 1]
+                step = at_work.steps()[LEVELS[ctx.get(dut.level)]]
+                moves = at_work.steps(at_work.target_moves)
+                move = moves[isa.RESULT_LEVELS[ctx.get(dut.result_level)]]
             after = pending + pushes - retire
 
             def expect(what, got, wanted, cycle=cycle):
