@@ -12,10 +12,10 @@ from host.driver import Counters, LayerCycles
 from host.program import Program
 from hw import isa
 from hw.accumulator import Accumulators
-from hw.array import Array
 from hw.config import Config
 from hw.feeder import Feeder
 from hw.inputs import Inputs
+from hw.lane import array_form
 from hw.requant import Requant
 from hw.results import Results
 from hw.scratchpad import Scratchpad
@@ -41,8 +41,10 @@ def predict(program: Program, batches: int = 3, activity: Activity | None = None
 
 def result_latency(cfg: Config) -> int:
     """Cycles from a vector's decision to the first in which its result may be requantized."""
-    summed = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) + Accumulators.LATENCY
-    return summed + cfg.cols - cfg.beats + 1
+    summed = (
+        Feeder.LATENCY + Scratchpad.LATENCY + array_form(cfg).latency(cfg) + Accumulators.LATENCY
+    )
+    return summed + Results.waits(cfg) + 1
 
 
 RETIRE = Results.LATENCY + Requant.LATENCY

@@ -211,6 +211,7 @@ class Runner(wiring.Component):
 
         # The datapath.
         m.d.comb += [
+            weights.read.eq(loader.tag.valid),
             weights.address.eq(loader.address),
             lanes.vector.eq(feeder.vector),
             lanes.tag.eq(delayed(m, "tag", loader.tag, WeightMemory.LATENCY)),
