@@ -46,7 +46,7 @@ DEPTHS = ("weight_depth", "table_depth", "program_depth")
 TIMING = (
     "rows", "cols", "lanes", "weight_ports", "requantizers", "acc_width", "multiplier_width",
     "acc_depth", "result_depth", "packet_words", "link_width", "product_registers",
-    "scratchpad_bytes", "prefetch",
+    "scratchpad_bytes", "adder_tree", "prefetch",
 )  # fmt: skip
 """Fields that may change cycles; two configurations that agree in these share one evaluation."""
 
