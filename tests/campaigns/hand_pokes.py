@@ -1,5 +1,6 @@
 """The upper bits of counters: runs in whose midst they are moved to where those bits matter."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,26 +24,25 @@ PATTERNS = (
 )  # fmt: skip
 
 
-def programs() -> list[list[int]]:
-    """Words of programs without input that count much of each cause."""
-    found = []
-    made = [one for one in random_layers() if one[1].cycles < 20_000 * one[1].batches]
+@cache
+def programs() -> list[tuple[list[int], int]]:
+    """Words of programs without input that count much of each cause, and cycles of a batch."""
+    found = {}
+    made = [one for one in random_layers() if one[1].cycles < 3_000 * one[1].batches]
     for name in isa.COUNTERS:
         best = max(made, key=lambda one: one[1].total[name] / one[1].batches)
-        words = best[0].words.tolist()
-        if words not in found:
-            found.append(words)
-    return found
+        found[tuple(best[0].words.tolist())] = best[1].cycles // best[1].batches
+    return [(list(words), cycles) for words, cycles in found.items()]
 
 
-def counted(device: Device, rows: int, amounts: list[int] | None) -> list[np.ndarray]:
+def counted(device: Device, rows: int, cycles: int, amounts: list[int] | None) -> list[np.ndarray]:
     """Counters, trace and stamps of a run; its counters go up by so much when it has begun."""
     batches = 3
     exchange(device, [run(batches, 0, 1, 1, 0)], 0)
     device.wait(60)
     for i, amount in enumerate(amounts or []):
         pokes.add(device, "counters", amount, i)
-    device.wait(60_000)
+    device.wait(batches * cycles)
     *outputs, done = exchange(device, [], batches + 1)
     assert done == packet(Reply.DONE)
     asked = [packet(Packet.COUNTERS), packet(Packet.READ, [0, rows], Space.TRACE)]
@@ -56,13 +56,13 @@ def check_high_counts(library: Path) -> None:
     """Counters, trace and stamps are as before, and so much more."""
     count = len(isa.COUNTERS)
     with Device(library, idle_limit=LIMIT) as device:
-        for words in programs():
+        for words, cycles in programs():
             exchange(device, write(Space.PROGRAM, np.array(words, np.uint32)), 0)
             rows = min(CFG.trace_depth, len(words) // isa.length(isa.Op.LAYER))
-            before = counted(device, rows, None)
+            before = counted(device, rows, cycles, None)
             for turn in range(len(PATTERNS)):
                 more = [PATTERNS[(turn + i) % len(PATTERNS)] for i in range(count)]
-                final, trace, stamps = counted(device, rows, more)
+                final, trace, stamps = counted(device, rows, cycles, more)
                 assert (final == (before[0] + more) % EVERY).all()
                 assert (trace == (before[1] + more * rows) % EVERY).all()
                 # A stamp of the first batch may be from before.

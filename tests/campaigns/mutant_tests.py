@@ -169,3 +169,4 @@ def prepare() -> None:
     hand_roundings.roundings()
     hand_counts.random_layers()
     hand_counts.long_layers()
+    hand_pokes.programs()

@@ -216,7 +216,8 @@ def main() -> None:
     toolchain.FAST_FLAGS = ("-O1",)
     library = build.compile_library(text, progress=print)
     prepare()
-    assert verdict(library, 0) == ("", ""), "the tests fail without any mutant"
+    without = verdict(library, 0)
+    assert without == ("", ""), f"the tests fail without any mutant: {without}"
     campaign = Campaign(text, given.count, given.seed)
     end = time.monotonic() + given.seconds
     left = [one for one in mutants if one.number not in campaign.verdicts]
