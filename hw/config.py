@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 from .errors import ConfigError
 
-VERSION = 2
+VERSION = 3
 """Of the packets, the instructions and this list of fields; hardware and driver must agree."""
 
 LINK_WIDTHS = (8, 16, 32, 64)
@@ -53,6 +53,9 @@ class Config:
     """Bits of a beat of the host link: 8, 16, 32 or 64."""
     product_registers: int = 2
     """Registers behind each multiplier."""
+    prefetch: int = 1
+    """1: the next instruction is fetched while one is at work; 0: behind it, which needs only one
+    copy of the instruction."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -166,6 +169,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "trace_depth": (0, 1 << 12),
     "link_width": (8, 64),
     "product_registers": (1, 3),
+    "prefetch": (0, 1),
 }
 """Smallest and largest value of each field."""
 
@@ -197,6 +201,7 @@ NAMED: dict[str, Config] = {
         result_depth=32,
         packet_words=127,
         trace_depth=0,
+        prefetch=0,
     ),
     "ecp5-25k": Config(
         weight_ports=2,

@@ -32,6 +32,7 @@ from host.errors import LeptonError
 from host.explore.sketch import Sketch, sketch
 from host.explore.style import style
 from host.qgraph import QGraph
+from hw import isa
 from hw.config import LIMITS, Config
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
@@ -166,12 +167,13 @@ class Evaluator:
     def _timed(
         self, found: list[tuple[Step, Tiling]], where: Plan, cfg: Config, images: int
     ) -> Cycles:
+        limit = isa.allow_limit(cfg)
         key = (
             tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
-            where.release, style(cfg),
+            limit, where.release, style(cfg),
         )  # fmt: skip
         if key not in self._sketches:
-            self._sketches[key] = sketch(found, where, images, cfg.requantizers)
+            self._sketches[key] = sketch(found, where, images, cfg.requantizers, limit)
         plain = self._sketches[key]
         slots_per_batch = images if where.batched else 1
         stamps = _stamps(plain, where, cfg, slots_per_batch)
@@ -241,7 +243,7 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
             Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER,
+            PACKET_STORED, PACKET_HEADER, cfg.prefetch,
         ],
         np.int64,
     )  # fmt: skip
