@@ -210,7 +210,7 @@ class Loader(wiring.Component):
 
     A tile takes ``cfg.load_cycles`` cycles from the one behind the swap that frees the shadow.
     `ready` is early enough that a pass which starts with it finds the whole tile: passes no shorter
-    than a load follow each other without a gap, also across layers.
+    than a load follow each other without a gap within a layer.
 
     Attributes
     ----------
