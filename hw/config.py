@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 from .errors import ConfigError
 
-VERSION = 2
+VERSION = 3
 """Of the packets, the instructions and this list of fields; hardware and driver must agree."""
 
 LINK_WIDTHS = (8, 16, 32, 64)
@@ -53,6 +53,8 @@ class Config:
     """Bits of a beat of the host link: 8, 16, 32 or 64."""
     product_registers: int = 2
     """Registers behind each multiplier."""
+    stall_counters: int = 1
+    """1 counts vectors and stalls; 0 counts nothing but the cycles of a run."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -166,6 +168,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "trace_depth": (0, 1 << 12),
     "link_width": (8, 64),
     "product_registers": (1, 3),
+    "stall_counters": (0, 1),
 }
 """Smallest and largest value of each field."""
 
@@ -195,6 +198,7 @@ NAMED: dict[str, Config] = {
         result_depth=32,
         packet_words=127,
         trace_depth=0,
+        stall_counters=0,
     ),
     "ecp5-25k": Config(
         weight_ports=2,
