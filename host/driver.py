@@ -54,9 +54,7 @@ class Counters:
             replace(layer, counters={name: layer.counters[name] for name in names})
             for layer in self.layers
         )
-        return replace(
-            self, total={name: self.total[name] for name in names}, layers=tuple(layers)
-        )
+        return replace(self, total={name: self.total[name] for name in names}, layers=tuple(layers))
 
     @property
     def cycles(self) -> int:

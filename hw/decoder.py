@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Sequence
 
-from amaranth import Array, Const, Module, Mux, Signal, Value
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -254,11 +254,13 @@ class Decoder(wiring.Component):
         )
         # There are no others once the header has been checked.
         named = header.space[: (len(Space) - 1).bit_length()]
+        row = Signal.like(arguments.row)
+        m.d.comb += row.eq(arguments.row)
         for space, bus in zip(Space, self.buses, strict=True):
             words = isa.row_words(self.cfg, space)
             # In registers: from here to the last block RAM is the longest wire of the core.
             m.d.sync += [
-                bus.row.eq(arguments.row),
+                bus.row.eq(row),
                 bus.word.eq(memory.word),
                 bus.w_data.eq(self.i.p.data),
                 bus.write.eq(memory.write & (named == space.value)),
@@ -371,8 +373,9 @@ class Decoder(wiring.Component):
         Returns what makes it the header of the reply.
         """
         heading = Signal()
-        reply = data.View(isa.HEADER, Signal(32, name="reply"))
-        m.d.comb += reply.length.eq(count.left)
+        opcode = Signal(8)
+        fields = {"length": count.left, "space": Const(0), "opcode": opcode}
+        reply = Cat(fields[name] | Const(0, field.width) for name, field in isa.HEADER)
         refused = cause != 0
         words = [
             (heading, reply),
@@ -380,18 +383,19 @@ class Decoder(wiring.Component):
             (~heading & refused & count.last, header),
         ]
         with m.If(refused):
-            m.d.comb += reply.opcode.eq(Reply.ERROR.value)
+            m.d.comb += opcode.eq(Reply.ERROR.value)
         for packet, kind, told in (
             (Packet.ID, Reply.ID, _from_the_end(self._identity(), count.left)),
             (Packet.COUNTERS, Reply.COUNTERS, _from_the_end([*self.counters], count.left)),
             (Packet.READ, Reply.DATA, memory.r_data),
-            (Packet.RESET, Reply.RESET, Const(0, 32)),
+            (Packet.RESET, Reply.RESET, None),
         ):
             asked = Signal(name=f"asked_{packet.name.lower()}")
             m.d.comb += asked.eq((header.opcode == packet.value) & ~refused)
             with m.If(asked):
-                m.d.comb += reply.opcode.eq(kind.value)
-            words.append((asked & ~heading, told))
+                m.d.comb += opcode.eq(kind.value)
+            if told is not None:
+                words.append((asked & ~heading, told))
         # One at most is chosen: no choice need wait for another.
         chosen = [Mux(there, Value.cast(word), 0) for there, word in words]
         m.d.comb += answer.p.data.eq(functools.reduce(operator.or_, chosen))
