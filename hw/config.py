@@ -53,6 +53,9 @@ class Config:
     """Bits of a beat of the host link: 8, 16, 32 or 64."""
     product_registers: int = 2
     """Registers behind each multiplier."""
+    prefetch: int = 1
+    """1: the next instruction is fetched while one is at work; 0: behind it, which needs only one
+    copy of the instruction."""
     stall_counters: int = 1
     """1 counts vectors and stalls; 0 counts nothing but the cycles of a run."""
 
@@ -168,6 +171,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "trace_depth": (0, 1 << 12),
     "link_width": (8, 64),
     "product_registers": (1, 3),
+    "prefetch": (0, 1),
     "stall_counters": (0, 1),
 }
 """Smallest and largest value of each field."""
@@ -190,7 +194,9 @@ NAMED: dict[str, Config] = {
         cols=2,
         weight_ports=4,
         acc_width=24,
-        scratchpad_bytes=8192,
+        # Half of what LeNet's tensors take side by side saves 8 of the part's 30 block RAMs: there
+        # is one input slot, and the first layer writes over the image that it reads.
+        scratchpad_bytes=4096,
         weight_depth=8192,
         acc_depth=256,
         table_depth=256,
@@ -198,6 +204,7 @@ NAMED: dict[str, Config] = {
         result_depth=32,
         packet_words=127,
         trace_depth=0,
+        prefetch=0,
         stall_counters=0,
     ),
     "ecp5-25k": Config(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 NO_WAIT = 30_000
-"""More than any `result_depth`."""
+"""More than any `result_depth`, and than any bound that hardware keeps."""
 
 
 @dataclass
@@ -33,27 +33,27 @@ class Allow:
     per_block: int
 
 
-NEVER_WAIT = Allow(NO_WAIT, 0, 0, 0)
-
-
-def fit(allowed: np.ndarray) -> Allow:
-    """The linear bound from below on what each pass allows, of shape (blocks, kernel rows, slices).
+def fit(allowed: np.ndarray, limit: int) -> Allow:
+    """The linear bound from below on what each pass allows, of shape (blocks, kernel rows, slices),
+    with values from -`limit` up to one below it.
 
     Slopes are the average differences; the start is then the largest that exceeds no pass. Where
     the sum would be below what it may be the hardware waits longer than needed, never too short.
     """
-    if allowed.min() >= NO_WAIT:
-        return NEVER_WAIT
-    allowed = np.minimum(allowed, NO_WAIT)
+    for most in (NO_WAIT, limit - 1):
+        bound, values = _linear(np.minimum(allowed, most))
+        if bound.start >= 0 and -limit <= values.min() and values.max() < limit:
+            return bound
+    return Allow(max(0, int(allowed.min())), 0, 0, 0)
+
+
+def _linear(allowed: np.ndarray) -> tuple[Allow, np.ndarray]:
+    """The bound, and what it is in each pass."""
     slopes = []
     for axis, size in enumerate(allowed.shape):
         ends = np.take(allowed, size - 1, axis) - np.take(allowed, 0, axis)
         slopes.append(int(np.floor(ends.min() / max(1, size - 1))))
     linear = np.tensordot(slopes, np.indices(allowed.shape), axes=1)
     start = int((allowed - linear).min())
-    limit = 1 << 15
-    values = start + linear
-    if start < 0 or values.min() < -limit or values.max() >= limit:
-        return Allow(max(0, int(allowed.min())), 0, 0, 0)
     per_block, per_kernel_row, per_slice = slopes
-    return Allow(start, per_slice, per_kernel_row, per_block)
+    return Allow(start, per_slice, per_kernel_row, per_block), start + linear

@@ -5,7 +5,7 @@ cost model in C++. Equal to ``predict(compile(...))``; tests hold them together.
 import ctypes
 import os
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from host.compiler import check_multipliers
+from host.compiler import check_multipliers, least
 from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling
-from host.compiler.memory import Plan, plan
+from host.compiler.memory import SLOTS, Plan, plan, plan_apart
 from host.compiler.steps import Step, lower, permute_flattened
 from host.cost import (
     PACKET_HEADER,
@@ -31,8 +31,8 @@ from host.cost import (
 from host.errors import LeptonError
 from host.explore.sketch import Sketch, sketch
 from host.qgraph import QGraph
+from hw import isa
 from hw.config import LIMITS, Config
-from hw.errors import ConfigError
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
 from sim import toolchain
@@ -46,7 +46,7 @@ DEPTHS = ("weight_depth", "table_depth", "program_depth")
 TIMING = (
     "rows", "cols", "lanes", "weight_ports", "requantizers", "acc_width", "multiplier_width",
     "acc_depth", "result_depth", "packet_words", "link_width", "product_registers",
-    "scratchpad_bytes",
+    "scratchpad_bytes", "prefetch",
 )  # fmt: skip
 """Fields that may change cycles; two configurations that agree in these share one evaluation."""
 
@@ -86,7 +86,7 @@ class Evaluator:
         self._lowered: dict[int, list[Step]] = {}
         self._fitted: dict[tuple, tuple[Step, Tiling]] = {}
         self._known: dict[tuple, Cycles | str] = {}
-        self._plans: dict[tuple, Plan | str] = {}
+        self._plans: dict[tuple, Plan | LeptonError | None] = {}
         self._sketches: dict[tuple, Sketch] = {}
         self._least: dict[int, int] = {}
         _library()
@@ -123,19 +123,17 @@ class Evaluator:
         return low
 
     def scratchpad_bytes(self, cfg: Config) -> int:
-        """The smallest scratchpad, a power of two, that holds a batch on `cfg`."""
+        """The smallest scratchpad, a power of two, that holds a batch on `cfg` and fills a slot
+        while another is read; or the largest there is."""
         images = max(1, self.batch // cfg.lanes)
         if images not in self._least:
             steps = self._steps(cfg)
             size, most = LIMITS["scratchpad_bytes"]
             while size <= most:
-                try:
-                    self._plan(steps, replace(cfg, scratchpad_bytes=size), images)
+                where = self._plan_apart(steps, size, images)
+                if where is not None and where.slots == SLOTS:
                     break
-                except (LeptonError, ConfigError):
-                    size *= 2
-            else:
-                self._plan(steps, replace(cfg, scratchpad_bytes=most), images)
+                size *= 2
             self._least[images] = size
         return self._least[images]
 
@@ -145,11 +143,15 @@ class Evaluator:
         images = self.batch // cfg.lanes
         steps = self._steps(cfg)
         check_multipliers(steps, cfg)
-        where = self._plan(steps, cfg, images)
         reason: LeptonError | None = None
         for found in choices(
             len(steps), lambda i, folding: self._fit(i, steps[i], cfg, images, folding=folding)
         ):
+            try:
+                where = self._plan(steps, found, cfg, images)
+            except LeptonError as error:
+                reason = least(reason, error)
+                continue
             cycles = self._timed(found, where, cfg, images)
             misfit = None if deep else cycles.misfit(cfg)
             if misfit is None:
@@ -161,11 +163,13 @@ class Evaluator:
     def _timed(
         self, found: list[tuple[Step, Tiling]], where: Plan, cfg: Config, images: int
     ) -> Cycles:
+        limit = isa.allow_limit(cfg)
         key = (
             tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
+            limit, where.release,
         )  # fmt: skip
         if key not in self._sketches:
-            self._sketches[key] = sketch(found, where, images, cfg.requantizers)
+            self._sketches[key] = sketch(found, where, images, cfg.requantizers, limit)
         plain = self._sketches[key]
         slots_per_batch = images if where.batched else 1
         stamps = _stamps(plain, where, cfg, slots_per_batch)
@@ -189,24 +193,38 @@ class Evaluator:
             self._lowered[cfg.acc_width] = steps
         return self._lowered[cfg.acc_width]
 
-    def _plan(self, steps: list[Step], cfg: Config, images: int) -> Plan:
-        key = cfg.scratchpad_bytes, images
+    def _plan(
+        self, steps: list[Step], found: list[tuple[Step, Tiling]], cfg: Config, images: int
+    ) -> Plan:
+        apart = self._plan_apart(steps, cfg.scratchpad_bytes, images)
+        if apart is not None:
+            return apart
+        key = cfg.scratchpad_bytes, images, tuple(tiling.jobs for _, tiling in found)
         if key not in self._plans:
             try:
-                self._plans[key] = plan(steps, cfg, images)
+                self._plans[key] = plan(steps, found, cfg, images)
             except LeptonError as error:
-                self._plans[key] = str(error)
-        found = self._plans[key]
-        if isinstance(found, str):
-            raise LeptonError(found)
-        return found
+                self._plans[key] = error
+        where = self._plans[key]
+        if isinstance(where, LeptonError):
+            raise where
+        assert where is not None
+        return where
+
+    def _plan_apart(self, steps: list[Step], scratchpad_bytes: int, images: int) -> Plan | None:
+        key = scratchpad_bytes, images
+        if key not in self._plans:
+            self._plans[key] = plan_apart(steps, scratchpad_bytes, images)
+        where = self._plans[key]
+        assert not isinstance(where, LeptonError)
+        return where
 
     def _fit(
         self, i: int, step: Step, cfg: Config, images: int, *, folding: bool
     ) -> tuple[Step, Tiling]:
         key = (
             i, cfg.rows, cfg.cols, cfg.load_cycles, cfg.beats, cfg.requantizers, cfg.acc_depth,
-            cfg.result_depth, cfg.acc_width, images if step.vector else 1, folding,
+            cfg.result_depth, cfg.acc_width, cfg.prefetch, images if step.vector else 1, folding,
         )  # fmt: skip
         if key not in self._fitted:
             self._fitted[key] = fitted(step, cfg, images, folding=folding)
@@ -221,7 +239,7 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
             Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER,
+            PACKET_STORED, PACKET_HEADER, cfg.prefetch,
         ],
         np.int64,
     )  # fmt: skip
