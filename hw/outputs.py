@@ -81,7 +81,8 @@ class Outputs(wiring.Component):
         lane = Signal(layouts.lane(self.cfg))
         header = data.View(isa.HEADER, self.o.p.data)
         m.d.comb += self.address.eq(address << 2)
-        with m.If(idle | (self.read & self.taken)):
+        goes = Signal()
+        with m.If(idle | goes):
             m.d.sync += [
                 left.eq(one_less_or(left, self.busy, self.words)),
                 address.eq(next_or(address, idle, self.source[2:])),
@@ -111,6 +112,7 @@ class Outputs(wiring.Component):
                     m.next = "READ"
             with m.State("READ"):
                 with m.If(self.taken):
+                    m.d.comb += goes.eq(1)
                     m.d.sync += [self.read.eq(0), last.eq(left == 1)]
                     m.next = "FETCH"
             with m.State("FETCH"):
