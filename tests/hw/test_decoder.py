@@ -496,3 +496,18 @@ def test_counters_that_go_on_counting_are_held_while_they_are_offered():
         assert head == header(Reply.COUNTERS.value, len(words))
         for low, word, high in zip(start, words, end, strict=True):
             assert (word - low) % (1 << 32) <= (high - low) % (1 << 32)
+
+
+def test_a_core_without_stall_counters_answers_with_its_cycles_alone():
+    dut = Decoder(dataclasses.replace(CFG, stall_counters=0))
+
+    async def ask(ctx):
+        ctx.set(dut.counters, [0x12345678])
+        for _ in range(2):
+            words = [{"data": w, "cause": 0} for w in packet(Packet.COUNTERS)]
+            await put(ctx, dut.i, words, pauses("none"))
+            got = await get(ctx, dut.o, 2, pauses("none"))
+            assert [w["data"] for w in got] == reply(Reply.COUNTERS, [0x12345678])
+            assert [w["last"] for w in got] == [0, 1]
+
+    simulate(dut, ask, cycles=200)
