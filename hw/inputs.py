@@ -20,7 +20,8 @@ class Inputs(wiring.Component):
     i : In
         Words.
     ring : In
-        Where the slots lie: from the cycle behind `start` on, as long as the run goes on.
+        Where the slots lie, from a multiple of 4 on; right from the cycle behind `start` on, as
+        long as the run goes on.
     start : In
         A run begins with empty slots.
     o : Out

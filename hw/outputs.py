@@ -15,8 +15,8 @@ class Outputs(wiring.Component):
     Attributes
     ----------
     start, source, words, after : In
-        Send so many words of each lane from that byte address on, behind so many results that are
-        not yet written. The words of all lanes for one address follow each other.
+        Send so many words of each lane, no more than there are, from that byte address on, a
+        multiple of 4, behind so many results that are not yet written. The words of all lanes for one address follow each other.
     retired : In
         One more is written.
     busy : Out

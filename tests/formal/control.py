@@ -91,6 +91,7 @@ def input_addresses(check: Checks, dut: Inputs) -> None:
     m, ring = check.m, dut.ring
     # Small numbers, so that the product of words and slots is none to a solver.
     check.assume((ring.words <= 3) & (ring.slots <= 3) & (ring.address <= 24))
+    check.assume(ring.address[:2] == 0)
     written = Value.cast(dut.o.valid) & Value.cast(dut.o.ready)
     word, slot = check.register(2, "word"), check.register(2, "slot")
     begin = check.before(dut.start)
@@ -113,6 +114,7 @@ def output_addresses(check: Checks, dut: Outputs) -> None:
     m = check.m
     source, count = check.register(dut.source.shape(), "source"), check.register(16, "count")
     check.assume(~dut.start | ((dut.words != 0) & ~dut.busy))
+    check.assume((dut.source[:2] == 0) & (dut.words <= dut.cfg.scratchpad_words))
     check.assume(~dut.taken | dut.read)
     with m.If(check.state("IDLE") & dut.start):
         m.d.sync += [source.eq(dut.source), count.eq(dut.words)]
