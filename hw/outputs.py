@@ -16,7 +16,8 @@ class Outputs(wiring.Component):
     ----------
     start, source, words, after : In
         Send so many words of each lane, no more than there are, from that byte address on, a
-        multiple of 4, behind so many results that are not yet written. The words of all lanes for one address follow each other.
+        multiple of 4, behind so many results that are not yet written. The words of all lanes for
+        one address follow each other.
     retired : In
         One more is written.
     busy : Out
