@@ -191,6 +191,8 @@ class Runner(wiring.Component):
             sequencer.taken.eq(feeder.layer_free),
             sequencer.level.eq(feeder.level),
             feeder.step.eq(sequencer.step),
+            sequencer.result_level.eq(feeder.result_level),
+            feeder.move.eq(sequencer.move),
         ]
 
         # Images in, outputs out.
@@ -213,6 +215,7 @@ class Runner(wiring.Component):
 
         # The datapath.
         m.d.comb += [
+            weights.read.eq(loader.tag.valid),
             weights.address.eq(loader.address),
             lanes.vector.eq(feeder.vector),
             lanes.tag.eq(delayed(m, "tag", loader.tag, WeightMemory.LATENCY)),
