@@ -53,6 +53,8 @@ class Config:
     """Bits of a beat of the host link: 8, 16, 32 or 64."""
     product_registers: int = 2
     """Registers behind each multiplier."""
+    serial_requant: int = 0
+    """Requantize with few cells (1), a value every `requant_cycles`, or a value every cycle (0)."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -115,6 +117,16 @@ class Config:
         return -(-self.cols // self.requantizers)
 
     @property
+    def requant_digits(self) -> int:
+        """Steps of a serial requantizer: pairs of bits of twice a multiplier."""
+        return self.multiplier_width // 2 + 1
+
+    @property
+    def requant_cycles(self) -> int:
+        """Cycles from one value of a requantizer to the next."""
+        return self.requant_digits + 7 if self.serial_requant else 1
+
+    @property
     def bank_bytes(self) -> int:
         """Bytes of a word of one of the scratchpad's two banks: any slice spans at most two."""
         return max(4, 1 << (self.rows - 1).bit_length())
@@ -166,6 +178,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "trace_depth": (0, 1 << 12),
     "link_width": (8, 64),
     "product_registers": (1, 3),
+    "serial_requant": (0, 1),
 }
 """Smallest and largest value of each field."""
 

@@ -125,7 +125,7 @@ def _cost(
     such jobs. The explorer asks this of thousands of arrays, so equal jobs are counted, not made.
     """
     total = count = 0
-    load, beats = cfg.load_cycles, cfg.beats
+    load, beats = cfg.load_cycles, cfg.beats * cfg.requant_cycles
     waiting = cfg.result_depth * beats
     for some_tiles, tile_jobs in tiles:
         for positions, some_blocks, block_jobs in blocks:

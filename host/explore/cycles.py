@@ -23,10 +23,10 @@ from host.cost import (
     PACKET_STORED,
     READ_CYCLES,
     READ_TO_STAMP,
-    RETIRE,
     RUN_CHECK,
     latency,
     result_latency,
+    retire,
 )  # fmt: skip
 from host.errors import LeptonError
 from host.explore.sketch import Sketch, sketch
@@ -46,7 +46,7 @@ DEPTHS = ("weight_depth", "table_depth", "program_depth")
 TIMING = (
     "rows", "cols", "lanes", "weight_ports", "requantizers", "acc_width", "multiplier_width",
     "acc_depth", "result_depth", "packet_words", "link_width", "product_registers",
-    "scratchpad_bytes",
+    "scratchpad_bytes", "serial_requant",
 )  # fmt: skip
 """Fields that may change cycles; two configurations that agree in these share one evaluation."""
 
@@ -206,7 +206,8 @@ class Evaluator:
     ) -> tuple[Step, Tiling]:
         key = (
             i, cfg.rows, cfg.cols, cfg.load_cycles, cfg.beats, cfg.requantizers, cfg.acc_depth,
-            cfg.result_depth, cfg.acc_width, images if step.vector else 1, folding,
+            cfg.requant_cycles, cfg.result_depth, cfg.acc_width, images if step.vector else 1,
+            folding,
         )  # fmt: skip
         if key not in self._fitted:
             self._fitted[key] = fitted(step, cfg, images, folding=folding)
@@ -218,10 +219,10 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
     machine = np.array(
         [
             result_latency(cfg), cfg.load_cycles, cfg.result_depth, Sequencer.FETCH,
-            Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
+            Sequencer.END_FETCH, retire(cfg), Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER,
+            PACKET_STORED, PACKET_HEADER, cfg.requant_cycles,
         ],
         np.int64,
     )  # fmt: skip
