@@ -119,7 +119,7 @@ class Session:
         words = program.pack(values).ravel()
         start = packets.packet(
             Packet.RUN,
-            [batches, 0, program.slot_bytes // 4, program.slots, len(words)],
+            [batches, program.slot_address, program.slot_bytes // 4, program.slots, len(words)],
         )
         per_batch = len(program.outputs)
         self.transport.on_progress = on_progress and (

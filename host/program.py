@@ -16,7 +16,7 @@ from host.qgraph import Quantization
 from hw.config import Config
 from hw.errors import ConfigError
 
-MAGIC = b"LEPTON program 2\n"
+MAGIC = b"LEPTON program 3\n"
 DIGEST = hashlib.sha256().digest_size
 ARRAYS = ("words", "weights", "table")
 
@@ -78,6 +78,8 @@ class Program:
     borders: tuple[tuple[int, int, int], ...]
     """(byte address, 32-bit words, byte): what the scratchpad holds before the first run."""
     slots: int
+    slot_address: int
+    """Of the ring of input slots."""
     slot_bytes: int
     images_per_slot: int
     """In each lane."""

@@ -111,7 +111,7 @@ def _layer(program: Program, index: int, f: dict[str, np.ndarray]) -> LayerTraff
             accumulators_written=stored,
             table=int((results * count["block"] * beats).sum())
             * cfg.requantizers * isa.TABLE_WORDS * 4,
-            link_in=int(f["release_input"].sum()) * program.slot_words * 4,
+            link_in=int(f["wait_input"].sum()) * program.slot_words * 4,
             link_out=int(f["emit_words"].sum()) * 4 * cfg.lanes,
         ),
         Memory(

@@ -79,7 +79,9 @@ class Accumulators(wiring.Component):
         ]
 
         pooled = self.pooled[c]
-        keep = ~done.pool_sum & (pooled > total)
+        # The sign of a difference is the last bit of a carry chain; out of a comparison the carry
+        # would leave the chain, which takes longer on ECP5 than the chain itself.
+        keep = ~done.pool_sum & (total - pooled)[-1]
         with m.If(done.valid & done.result):
             m.d.sync += pooled.eq(
                 Mux(

@@ -8,7 +8,7 @@ from host.compiler import encode
 from host.compiler.dependencies import History
 from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling
-from host.compiler.memory import Plan, Tensor, plan
+from host.compiler.memory import Plan, Tensor, TooSmall, plan
 from host.compiler.steps import Step, lower, permute_flattened
 from host.errors import LeptonError
 from host.program import LayerInfo, Output, Program
@@ -39,18 +39,25 @@ def compile(
         if before.flattened:
             steps[i] = permute_flattened(step, before.output_shape)
     check_multipliers(steps, config)
-    where = plan(steps, config, images, keep=layers)
     refused: LeptonError | None = None
     for found in choices(
         len(steps), lambda i, fold: fitted(steps[i], config, images, folding=fold and folding)
     ):
         as_run, tilings = [step for step, _ in found], [tiling for _, tiling in found]
         try:
+            where = plan(steps, found, config, images, keep=layers)
             return _Assembly(graph, config, images, layers, as_run, tilings, where).program()
         except LeptonError as error:
-            refused = error
+            refused = least(refused, error)
     assert refused is not None
     raise refused
+
+
+def least(before: LeptonError | None, error: LeptonError) -> LeptonError:
+    """Of two refusals the one that asks for less scratchpad; else the later one."""
+    if isinstance(before, TooSmall) and isinstance(error, TooSmall):
+        return min(before, error, key=lambda e: e.needed)
+    return error
 
 
 def check_multipliers(steps: list[Step], config: Config) -> None:
@@ -96,6 +103,7 @@ class _Assembly:
             table=self.table,
             borders=self._borders(),
             slots=self.plan.slots,
+            slot_address=self.plan.slot_address,
             slot_bytes=self.plan.slot_bytes,
             images_per_slot=first.count,
             input_map=first.shape,
@@ -153,7 +161,8 @@ class _Assembly:
             fields = encode.layer_fields(step, tiling, job, source, target, self.config)
             fields["source"] += source_image * source.stride
             fields["target"] += target_image * target.stride
-            bound = encode.allow(self.history, step, tiling, job, i, source_image)
+            releases = last and i == self.plan.release
+            bound = encode.allow(self.history, step, tiling, job, i, source_image, whole=releases)
             # A tensor that holds a whole batch is sent once, when all of it is there.
             complete = last_image or target.count == 1
             emits = last and complete and (self.layers or last_step)
@@ -165,7 +174,7 @@ class _Assembly:
                 **encode.allow_fields(bound, tiling),
                 src_input=int(i == 0),
                 wait_input=int(i == 0 and first),
-                release_input=int(i == 0 and last),
+                release_input=int(releases),
                 # What is being sent must not change: with `layers` that may be anything.
                 wait_emit=int(self.layers or (last_step and first)),
                 weights=self.weight_base[i, job.first_tile, job.tiles],

@@ -159,8 +159,15 @@ def record(
         written[image, job.first_row : job.first_row + len(values), columns, where] = values
 
 
-def allow(history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int) -> Allow:
-    """How many earlier results may be pending at each pass of the job, which reads that tensor."""
+def allow(
+    history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int, *,
+    whole: bool = False,
+) -> Allow:  # fmt: skip
+    """How many earlier results may be pending at each pass of the job, which reads that tensor.
+
+    With `whole` its last pass waits for all of the tensor, also for what nobody reads: behind it
+    the next image may be written to the same place.
+    """
     if tensor not in history.tensors:
         return fit(np.full((1, 1, 1), NO_WAIT))
     written = history.tensors[tensor]
@@ -175,6 +182,8 @@ def allow(history: History, step: Step, tiling: Tiling, job: Job, tensor: int, i
         need = np.array([e.max(initial=0) for e in ends]).reshape(1, 1, -1)
     else:
         need = _needed_rows(written[image], step, tiling, job)
+    if whole:
+        need[-1, -1, -1] = max(need[-1, -1, -1], written.max())
     return fit(np.where(need > 0, history.issued - need, NO_WAIT))
 
 

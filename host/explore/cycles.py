@@ -5,7 +5,7 @@ cost model in C++. Equal to ``predict(compile(...))``; tests hold them together.
 import ctypes
 import os
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from host.compiler import check_multipliers
+from host.compiler import check_multipliers, least
 from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling
-from host.compiler.memory import Plan, plan
+from host.compiler.memory import SLOTS, Plan, plan, plan_apart
 from host.compiler.steps import Step, lower, permute_flattened
 from host.cost import (
     PACKET_HEADER,
@@ -32,7 +32,6 @@ from host.errors import LeptonError
 from host.explore.sketch import Sketch, sketch
 from host.qgraph import QGraph
 from hw.config import LIMITS, Config
-from hw.errors import ConfigError
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
 from sim import toolchain
@@ -86,7 +85,7 @@ class Evaluator:
         self._lowered: dict[int, list[Step]] = {}
         self._fitted: dict[tuple, tuple[Step, Tiling]] = {}
         self._known: dict[tuple, Cycles | str] = {}
-        self._plans: dict[tuple, Plan | str] = {}
+        self._plans: dict[tuple, Plan | LeptonError | None] = {}
         self._sketches: dict[tuple, Sketch] = {}
         self._least: dict[int, int] = {}
         _library()
@@ -123,19 +122,17 @@ class Evaluator:
         return low
 
     def scratchpad_bytes(self, cfg: Config) -> int:
-        """The smallest scratchpad, a power of two, that holds a batch on `cfg`."""
+        """The smallest scratchpad, a power of two, that holds a batch on `cfg` and fills a slot
+        while another is read; or the largest there is."""
         images = max(1, self.batch // cfg.lanes)
         if images not in self._least:
             steps = self._steps(cfg)
             size, most = LIMITS["scratchpad_bytes"]
             while size <= most:
-                try:
-                    self._plan(steps, replace(cfg, scratchpad_bytes=size), images)
+                where = self._plan_apart(steps, size, images)
+                if where is not None and where.slots == SLOTS:
                     break
-                except (LeptonError, ConfigError):
-                    size *= 2
-            else:
-                self._plan(steps, replace(cfg, scratchpad_bytes=most), images)
+                size *= 2
             self._least[images] = size
         return self._least[images]
 
@@ -145,11 +142,15 @@ class Evaluator:
         images = self.batch // cfg.lanes
         steps = self._steps(cfg)
         check_multipliers(steps, cfg)
-        where = self._plan(steps, cfg, images)
         reason: LeptonError | None = None
         for found in choices(
             len(steps), lambda i, folding: self._fit(i, steps[i], cfg, images, folding=folding)
         ):
+            try:
+                where = self._plan(steps, found, cfg, images)
+            except LeptonError as error:
+                reason = least(reason, error)
+                continue
             cycles = self._timed(found, where, cfg, images)
             misfit = None if deep else cycles.misfit(cfg)
             if misfit is None:
@@ -163,6 +164,7 @@ class Evaluator:
     ) -> Cycles:
         key = (
             tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
+            where.release,
         )  # fmt: skip
         if key not in self._sketches:
             self._sketches[key] = sketch(found, where, images, cfg.requantizers)
@@ -189,17 +191,31 @@ class Evaluator:
             self._lowered[cfg.acc_width] = steps
         return self._lowered[cfg.acc_width]
 
-    def _plan(self, steps: list[Step], cfg: Config, images: int) -> Plan:
-        key = cfg.scratchpad_bytes, images
+    def _plan(
+        self, steps: list[Step], found: list[tuple[Step, Tiling]], cfg: Config, images: int
+    ) -> Plan:
+        apart = self._plan_apart(steps, cfg.scratchpad_bytes, images)
+        if apart is not None:
+            return apart
+        key = cfg.scratchpad_bytes, images, tuple(tiling.jobs for _, tiling in found)
         if key not in self._plans:
             try:
-                self._plans[key] = plan(steps, cfg, images)
+                self._plans[key] = plan(steps, found, cfg, images)
             except LeptonError as error:
-                self._plans[key] = str(error)
-        found = self._plans[key]
-        if isinstance(found, str):
-            raise LeptonError(found)
-        return found
+                self._plans[key] = error
+        where = self._plans[key]
+        if isinstance(where, LeptonError):
+            raise where
+        assert where is not None
+        return where
+
+    def _plan_apart(self, steps: list[Step], scratchpad_bytes: int, images: int) -> Plan | None:
+        key = scratchpad_bytes, images
+        if key not in self._plans:
+            self._plans[key] = plan_apart(steps, scratchpad_bytes, images)
+        where = self._plans[key]
+        assert not isinstance(where, LeptonError)
+        return where
 
     def _fit(
         self, i: int, step: Step, cfg: Config, images: int, *, folding: bool

@@ -49,9 +49,12 @@ def sketch(found: list[tuple[Step, Tiling]], where: Plan, images: int, requantiz
         beats, tail = _beats(fused, tiling, requantizers)
         for number, job in enumerate(tiling.jobs):
             first, last = number == 0, number == len(tiling.jobs) - 1
+            releases = last and i == where.release
             if (i, number) not in bounds:
                 source_image = image if source.count > 1 and not fused.vector else 0
-                bounds[i, number] = encode.allow(history, fused, tiling, job, i, source_image)
+                bounds[i, number] = encode.allow(
+                    history, fused, tiling, job, i, source_image, whole=releases
+                )
             steps = encode.allow_fields(bounds[i, number], tiling)
             final = i == len(found) - 1
             emits = final and last and (last_image or target.count == 1)
@@ -61,7 +64,7 @@ def sketch(found: list[tuple[Step, Tiling]], where: Plan, images: int, requantiz
                 window, job.columns * job.rows, tiling.kernel_rows, tiling.slices, job.tiles,
                 job.blocks, *(steps[name] for name in ALLOW),
                 shortest_pass(job.tiles, job.rows * job.columns * window) - 1,
-                beats, tail if ends else beats, i == 0 and first, i == 0 and last,
+                beats, tail if ends else beats, i == 0 and first, releases,
                 final and first, target.bytes // 4 if emits else 0,
             ))  # fmt: skip
             if image == 0 or target.count > 1:

@@ -79,7 +79,7 @@ async def interrupt(to: Exchanges, network: Network, random: Random, cycles: int
     program, images = network.program, network.images
     batches = len(images) // program.batch
     words = program.pack(images[: batches * program.batch]).ravel()
-    ring = [batches, 0, program.slot_bytes // 4, program.slots, len(words)]
+    ring = [batches, program.slot_address, program.slot_bytes // 4, program.slots, len(words)]
     sent = packets.packet(Packet.RUN, ring)
     # A run that does not get all of its input waits for the rest, with all before it at work.
     given = words[: random.choice((len(words), random.randrange(len(words))))]

@@ -1,8 +1,9 @@
 """``make soak``: random networks on random cores under random stalls, for a given time.
 
 Every byte of every layer that a program sends is compared with the reference, every counter of a
-run without stalls with the cost model, and between two networks of one core a run is cut off by a
-reset. Ends when the time is over and so many packets have passed, or at the first difference.
+run without stalls on a link of 32 or 64 bits with the cost model, and some runs come behind one
+that a reset cut off. Ends when the time is over and so many packets have passed, or at the first
+difference.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -25,16 +27,26 @@ from host.qgraph import QGraph
 from host.quantization import quantize
 from hw.config import Config
 from hw.isa import Packet, Reply
+from sim import build
 from sim.device import Device, Stall, Stalls
 from tests.campaigns import records
 from tests.host.configs import random_config
 from tests.host.networks import random_network
 
-NETWORKS = 40
-"""Of each core: its simulator takes longer to build than they to run."""
+CASES = 10
+"""Of each core: its simulator takes longer to build than a few of them to run."""
 
-BATCHES = 40
+NETWORKS = 3
+"""Of each case, one after the other on one core."""
+
+RUNS = 2
 """Of each network."""
+
+WORDS = 4_000
+"""Of input and output of a run, about; most packets have but a few of them."""
+
+BATCHES = 1_000
+"""Of a run, at most."""
 
 IDLE_LIMIT = 200_000
 
@@ -43,24 +55,25 @@ class Difference(Exception):
     """What differs, in a line that says how to see it again."""
 
 
-def pieces(words: np.ndarray, last: np.ndarray, random: Random) -> tuple[np.ndarray, np.ndarray]:
-    """The same packets, but those of input in more and shorter ones."""
-    sent: list[np.ndarray] = []
-    longest = random.choice((1, 3, 20, 1_000))
-    for packet in np.split(words, np.flatnonzero(last) + 1):
-        if not len(packet) or packet[0] >> 24 != Packet.INPUT.value:
-            sent += [packet] * bool(len(packet))
-            continue
-        start = 1
-        while start < len(packet):
-            piece = packet[start : start + random.randint(1, longest)]
-            head = np.array([packets.header(Packet.INPUT, length=len(piece))], np.uint32)
-            sent.append(np.concatenate((head, piece)))
-            start += len(piece)
-    ends = np.cumsum([len(one) for one in sent], dtype=int) - 1
-    marks = np.zeros(int(ends[-1]) + 1 if sent else 0, bool)
-    marks[ends] = True
-    return np.concatenate([*sent, np.zeros(0, np.uint32)]), marks
+INPUT = packets.header(Packet.INPUT)
+
+RESET = packets.header(Reply.RESET)
+
+
+def pieces(words: np.ndarray, last: np.ndarray, rng: np.random.Generator) -> packets.Words:
+    """The same packets; where they are of input, the same input in packets of random lengths."""
+    starts = np.flatnonzero(np.concatenate(([True], last[:-1])))[: len(words)]
+    if not len(words) or (words[starts] >> 24 != Packet.INPUT.value).any():
+        return packets.Words(words, last)
+    payload = np.delete(words, starts)
+    largest = int(words[starts].max()) & 0xFFFF
+    lengths = rng.integers(1, 1 + min(largest, rng.choice([1, 3, 8, largest])), len(payload))
+    ends = np.cumsum(lengths)
+    ends = np.append(ends[ends < len(payload)], len(payload))
+    heads = np.diff(ends, prepend=0).astype(np.uint32) | INPUT
+    marks = np.zeros(len(payload) + len(ends), bool)
+    marks[ends + np.arange(len(ends))] = True
+    return packets.Words(np.insert(payload, ends - np.diff(ends, prepend=0), heads), marks)
 
 
 class Line:
@@ -72,12 +85,15 @@ class Line:
 
     on_progress: Callable[[int], None] | None = None
 
-    def __init__(self, device: Device, counted: Counter[str], random: Random | None) -> None:
-        self.device, self.counted, self.random = device, counted, random
+    def __init__(
+        self, device: Device, counted: Counter[str], rng: np.random.Generator | None
+    ) -> None:
+        self.device, self.counted, self.rng = device, counted, rng
 
     def exchange(self, words: np.ndarray, last: np.ndarray, packets: int) -> list[np.ndarray]:
-        if self.random is not None:
-            words, last = pieces(words, last, self.random)
+        if self.rng is not None:
+            cut = pieces(words, last, self.rng)
+            words, last = cut.words, cut.last
         came = self.device.exchange(words, last, packets)
         self.counted["packets"] += int(np.count_nonzero(last)) + len(came)
         return came
@@ -103,39 +119,55 @@ def random_stalls(random: Random) -> Stalls:
     return Stalls(input=side(), output=side(), seed=random.randint(0, 1 << 30))
 
 
+def drawn(
+    program: Program, graph: QGraph, inputs: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """int8 images of a run: like those that calibrated the network, or any bytes."""
+    one = np.zeros((program.batch, *program.input_shape), np.int8)
+    words = program.pack(one).size + 2 * len(program.outputs)
+    shape = (min(BATCHES, 1 + WORDS // words) * program.batch, *program.input_shape)
+    if rng.random() < 0.5:
+        return rng.integers(-128, 128, shape, np.int8)
+    return graph.input.quantize(inputs)[rng.integers(0, len(inputs), shape[0])]
+
+
 def cut_off(line: Line, program: Program, images: np.ndarray, random: Random) -> None:
     """Starts a run with as much input as there may be, and resets it in mid-run."""
     count = len(images) // program.batch
     words = program.pack(images[: count * program.batch]).ravel()
-    ring = [count, 0, program.slot_bytes // 4, program.slots, len(words)]
-    sent = packets.packet(Packet.RUN, ring)
+    ring = [count, program.slot_address, program.slot_bytes // 4, program.slots, len(words)]
+    start = packets.packet(Packet.RUN, ring)
+    line.exchange(start.words, start.last, 0)
     given = words[: random.randrange(len(words) + 1)]
     if len(given):
-        sent += packets.stream(given, random.randint(1, program.config.packet_words))
-    line.exchange(sent.words, sent.last, 0)
+        sent = packets.stream(given, program.config.packet_words)
+        line.exchange(sent.words, sent.last, 0)
     line.device.wait(random.randint(0, 3_000))
     reset = packets.packet(Packet.RESET)
     (reply,) = line.exchange(reset.words, reset.last, 1)
     nothing = np.zeros(0, np.uint32)
-    while reply[0] != packets.header(Reply.RESET):
+    while reply[0] != RESET:
         (reply,) = line.exchange(nothing, nothing.astype(bool), 1)
 
 
-def check(line: Line, program: Program, graph: QGraph, images: np.ndarray) -> None:
+def check(line: Line, session: Session, graph: QGraph, images: np.ndarray) -> None:
     """Runs and compares; AssertionError with the first difference."""
-    session = Session(program, line)
+    program = session.program
     found = session.run_layers(images)
     expected = reference(graph, images, layers=True)
     for name, values in found.items():
         wrong = np.argwhere(values != expected[name])
         assert not len(wrong), f"{name}{wrong[0].tolist()}"
         line.counted["bytes"] += values.size
-    assert session.counters is not None
-    line.counted["cycles"] += session.counters.cycles
-    # Without stalls, and so with the driver's own packets.
-    if line.random is None:
+    counters = session.counters
+    assert counters is not None
+    line.counted["cycles"] += counters.cycles
+    # Without stalls, and so with the driver's own packets, over a link that the model knows.
+    if line.rng is None and program.config.link_width >= 32:
         predicted = predict(program, len(images) // program.batch)
-        assert predicted.total == session.counters.total, "cycles"
+        assert predicted.total == counters.total, "cycles"
+        assert (predicted.stamps == counters.stamps).all(), "stamps"
+        assert not counters.layers or predicted.layers == counters.layers, "cycles of layers"
 
 
 class Soak:
@@ -153,44 +185,53 @@ class Soak:
         return round(time.monotonic() - self.start)
 
     def core(self, over: Callable[[], bool]) -> None:
-        """A random core and its networks, until it is over; Difference when one is not right."""
+        """A random core and its cases, until it is over; Difference when one is not right."""
         cfg = random_config(self.seed)
-        stalls = random_stalls(Random(f"stalls {self.seed}"))
+        library = build.library(cfg)
         self.counted["cores"] += self.number == 0
-        with Device(cfg, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
-            while self.number < NETWORKS and not over():
-                random = Random(f"network {self.seed} {self.number}")
-                line = Line(device, self.counted, None if stalls == Stalls() else random)
-                try:
-                    self.network(line, cfg, random)
-                except Exception as error:
-                    again = f"--seed {self.seed} --network {self.number}"
-                    raise Difference(
-                        f"{type(error).__name__}: {error}; python -m tests.campaigns.soak {again}"
-                    ) from error
-                self.number += 1
-                self.save()
-        if self.number == NETWORKS:
+        while self.number < CASES and not over():
+            try:
+                self.case(library, cfg)
+            except Exception as error:
+                again = f"--seed {self.seed} --case {self.number}"
+                raise Difference(
+                    f"{type(error).__name__}: {error}; python -m tests.campaigns.soak {again}"
+                ) from error
+            self.number += 1
+            self.save()
+        if self.number == CASES:
             self.seed, self.number = self.seed + 1, 0
 
-    def network(self, line: Line, cfg: Config, random: Random) -> None:
-        """One network of the present core."""
-        module, inputs = random_network(1_000 * self.seed + self.number, max_size="tiny")
-        graph = quantize(module, inputs)
+    def case(self, library: Path, cfg: Config) -> None:
+        """Several networks, one after the other, under one pattern of stalls."""
+        random = Random(f"case {self.seed} {self.number}")
+        rng = np.random.default_rng([self.seed, self.number])
+        stalls = random_stalls(random)
+        with Device(library, stalls=stalls, idle_limit=IDLE_LIMIT) as device:
+            line = Line(device, self.counted, None if stalls == Stalls() else rng)
+            for _ in range(NETWORKS):
+                self.network(line, cfg, random, rng)
+
+    def network(self, line: Line, cfg: Config, random: Random, rng: np.random.Generator) -> None:
+        """Runs of one network, some of them behind one that is cut off."""
+        module, inputs = random_network(random.randrange(1 << 30), max_size="tiny")
+        graph = quantize(module, inputs, multiplier_width=cfg.multiplier_width)
         batch, layers = cfg.lanes * random.choice((1, 1, 2, 3)), random.random() < 0.5
-        images = np.resize(inputs.numpy(), (BATCHES * batch, *inputs.shape[1:]))
         try:
             program = compile(graph, cfg, batch=batch, layers=layers)
         except LeptonError:
             self.counted["refused"] += 1
             return
-        if random.random() < 0.3:
-            Session(program, line)
-            cut_off(line, program, graph.input.quantize(images), random)
-            self.counted["resets"] += 1
-        check(line, program, graph, images)
+        session = Session(program, line)
+        for _ in range(RUNS):
+            images = drawn(program, graph, inputs.numpy(), rng)
+            # Memories stay: the next run needs no other program.
+            if random.random() < 0.3:
+                cut_off(line, program, images, random)
+                self.counted["resets"] += 1
+            check(line, session, graph, images)
+            self.counted["images"] += len(images)
         self.counted["networks"] += 1
-        self.counted["images"] += len(images)
 
     def save(self) -> None:
         at = (self.seed, self.number)
@@ -203,19 +244,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10, help="how long, at least")
     parser.add_argument("--packets", type=int, default=1_000_000, help="how many, at least")
     parser.add_argument("--seed", type=int, default=1, help="of the first core")
-    parser.add_argument("--network", type=int, help="only this one, of that core")
+    parser.add_argument("--case", type=int, help="only this one, of that core")
     given = parser.parse_args()
     soak = Soak(given.seed)
 
     def over() -> bool:
-        if given.network is not None:
-            return soak.number != given.network
+        if given.case is not None:
+            return soak.number != given.case
         enough = soak.counted["packets"] >= given.packets
         return enough and soak.seconds >= 60 * given.minutes
 
     try:
-        if given.network is not None:
-            soak.seed, soak.number = given.seed, given.network
+        if given.case is not None:
+            soak.seed, soak.number = given.seed, given.case
             soak.save = lambda: None
             soak.core(over)
             print("it does not differ")

@@ -9,9 +9,11 @@ from host.cost import predict
 from host.data import calibration
 from host.driver import Session
 from host.errors import LeptonError
+from host.integer_reference import reference
 from host.quantization import quantize
 from hw.config import named
 from tests.e2e.test_networks import CONFIGS
+from tests.host.lifetimes import crowded
 from tests.host.networks import random_network
 
 BATCHES = 4
@@ -45,6 +47,36 @@ def test_predictions_equal_the_counters_of_random_networks(name, first):
         assert_equal(program, images, f"random_network({seed}) on {name}, batch {batch}")
         compared += 1
     assert compared >= 13
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_predictions_equal_the_counters_where_one_slot_makes_images_wait(name):
+    waited = 0
+    for seed in range(130, 136):
+        module, inputs = random_network(seed)
+        batch = (1, 2, 5)[seed % 3] * CONFIGS[name].lanes
+        with crowded():
+            program = compile(quantize(module, inputs), CONFIGS[name], batch=batch)
+        images = np.resize(inputs.numpy(), (BATCHES * batch, *inputs.shape[1:]))
+        assert_equal(program, images, f"random_network({seed}) on {name}, batch {batch}")
+        waited += predict(program, BATCHES).total["stall_input"] > 0
+    assert waited > 2
+
+
+def test_lenet_runs_in_4096_bytes_of_scratchpad_as_fast_as_predicted():
+    """The part's block RAM: benchmarks/, `up5k`. 47,900 cycles are 85% utilization."""
+    graph = quantize(models.load("lenet-cifar10"), calibration("lenet-cifar10"))
+    assert named("up5k").scratchpad_bytes == 4096
+    program = compile(graph, named("up5k"))
+    images = np.random.default_rng(0).integers(-128, 128, (BATCHES, *graph.input_shape), np.int8)
+    with Session(program) as session:
+        got = session.run_layers(images)
+        counted = session.counters
+    (logits,) = got.values()
+    assert (logits == reference(graph, images, layers=True)[next(iter(got))]).all()
+    assert counted is not None
+    assert counted.stamps.tolist() == predict(program, BATCHES).stamps.tolist()
+    assert counted.cycles_per_image <= 47_900
 
 
 @pytest.mark.parametrize("batch", [1, 16])

@@ -13,6 +13,7 @@ from host.errors import LeptonError
 from host.integer_reference import reference
 from host.quantization import quantize
 from hw.config import Config
+from tests.host.lifetimes import crowded
 from tests.host.networks import random_network
 
 MEMORIES = {
@@ -100,6 +101,16 @@ def test_random_networks_equal_the_reference_in_every_byte(name, first):
             continue
         assert found is None, f"{found}: random_network({seed}) on {name}\n{module}"
     assert refused <= 2
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_random_networks_that_write_over_their_input_equal_the_reference(name):
+    """One input slot, and layers over what they have read: docs/architecture.md, Scratchpad."""
+    for seed in range(60, 68):
+        module, inputs = random_network(seed)
+        with crowded():
+            found = difference(module, inputs, CONFIGS[name], (1, 2, 5)[seed % 3], layers=False)
+        assert found is None, f"{found}: random_network({seed}) on {name}\n{module}"
 
 
 @pytest.mark.parametrize("what", REGRESSIONS)

@@ -265,7 +265,7 @@ def load(device: Device, program: Program) -> None:
 def run_packets(program: Program, images: np.ndarray) -> list[list[int]]:
     words = program.pack(images)
     count = len(images) // program.batch
-    start = run(count, 0, program.slot_bytes // 4, program.slots, words.size)
+    start = run(count, program.slot_address, program.slot_bytes // 4, program.slots, words.size)
     flat = words.ravel().tolist()
     parts = [flat[i : i + LONGEST] for i in range(0, len(flat), LONGEST)]
     return [start, *(packet(Packet.INPUT, part) for part in parts)]

@@ -97,7 +97,7 @@ def test_a_host_that_died_in_mid_run_is_forgotten(network):
     with serial_core() as core:
         with host.Session(program, f"uart:{core.port}") as session:
             words = program.pack(np.zeros((4, 1, 12, 12), np.int8)).ravel()
-            run = [4, 0, program.slot_bytes // 4, program.slots, len(words)]
+            run = [4, program.slot_address, program.slot_bytes // 4, program.slots, len(words)]
             sent = packets.packet(Packet.RUN, run) + packets.stream(words[:-3], 255)
             (first,) = session.transport.exchange(sent.words, sent.last, 1)
             assert packets.read(first, Reply.OUTPUT).size

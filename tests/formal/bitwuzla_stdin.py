@@ -32,8 +32,6 @@ def main() -> None:
         if command.strip() == "(exit)":
             break
         parser.parse(command, False, False)
-        if "(get-" in command:
-            print()
         sys.stdout.flush()
 
 

@@ -130,7 +130,7 @@ def output_addresses(check: Checks, dut: Outputs) -> None:
 
 
 def bus_addresses(check: Checks, dut: Any) -> None:
-    """A packet never writes outside of a memory, nor during a run, nor what is none."""
+    """A packet never writes outside of a memory, and never to the trace."""
     check.assume(check.held(dut.i))
     # The bus is a register. Its row has no bits for what lies outside of a power of two, so what
     # is looked at is the number that it was taken from, a cycle before.

@@ -4,13 +4,14 @@ import importlib
 import inspect
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
@@ -31,6 +32,9 @@ ENGINES = {
 
 REFUTED = 2
 """What `sby` exits with when there is a counterexample."""
+
+GRACE = 10
+"""Seconds for `sby` to end its solvers."""
 
 BITWUZLA = Path(__file__).with_name("bitwuzla_stdin.py")
 
@@ -200,7 +204,12 @@ def run(
         raise ProofError(f"{command[-1]} was not decided within {timeout:g} s") from None
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, 9)
+            # `sby` gives each engine a group of its own, and ends them all when it is told to end.
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=GRACE)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     return subprocess.CompletedProcess(command, process.returncode, output, "")
 

@@ -1,6 +1,7 @@
 """The quick part of ``make formal``, and that a property which does not hold is found."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,12 +63,52 @@ class Impatient(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("mode", ["prove", "bmc"])
-def test_a_stream_that_takes_a_word_back_is_refuted(mode):
+@pytest.mark.parametrize(("mode", "solver"), [("prove", "z3"), ("bmc", "z3"), ("bmc", "bitwuzla")])
+def test_a_stream_that_takes_a_word_back_is_refuted(mode, solver):
+    """Bitwuzla's counterexample was once an engine that "terminated without status"."""
     harness = partial(Harness, Impatient(), holds)
-    task = Task("impatient", harness, mode, 6, "it holds", NO_BUG, solver="z3")
+    task = Task("impatient", harness, mode, 6, "it holds", NO_BUG, solver=solver)
     with pytest.raises(RefutedError, match="it holds: not proven"):
         prove(task)
+
+
+class Factors(wiring.Component):
+    """Two numbers and their product."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(64), "b": In(64), "o": Out(128)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.o.eq(self.a * self.b)  # type: ignore[attr-defined]
+        return m
+
+
+def folder(path: Path) -> str:
+    """Where a process is; nothing when it is not ours, or has ended."""
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("solver", ["z3", "bitwuzla"])
+def test_a_proof_that_is_given_up_leaves_no_solver_behind(solver, tmp_path, monkeypatch):
+    """Their groups are not that of `sby`, and so they once ran on."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    here = str(tmp_path)
+    product = ((1 << 61) - 1) * ((1 << 31) - 1)  # of two primes
+
+    def no_factors(check: Checks, dut: Any) -> None:
+        check.prove((dut.o != product) | (dut.a == 1) | (dut.b == 1))
+
+    task = Task(
+        "factors", lambda: Harness(Factors(), no_factors), "bmc", 1, "", NO_BUG, solver=solver
+    )
+    with pytest.raises(ProofError, match="was not decided within 5 s"):
+        prove(task, timeout=5)
+    assert not [path for path in Path("/proc").glob("[0-9]*/cwd") if folder(path).startswith(here)]
 
 
 def test_assumptions_leave_something_to_be_proven():
