@@ -53,7 +53,12 @@ def fit(allowed: np.ndarray) -> Allow:
     start = int((allowed - linear).min())
     limit = 1 << 15
     values = start + linear
-    if start < 0 or values.min() < -limit or values.max() >= limit:
+    # The hardware adds steps, of which an outer one takes back what the inner ones added.
+    per_slice = slopes[2]
+    per_row = slopes[1] - (allowed.shape[2] - 1) * per_slice
+    per_block = slopes[0] - (allowed.shape[1] - 1) * slopes[1] - (allowed.shape[2] - 1) * per_slice
+    added = (values.min(), values.max(), per_slice, per_row, per_block)
+    if start < 0 or min(added) < -limit or max(added) >= limit:
         return Allow(max(0, int(allowed.min())), 0, 0, 0)
     per_block, per_kernel_row, per_slice = slopes
     return Allow(start, per_slice, per_kernel_row, per_block)

@@ -36,8 +36,11 @@ CONFIGS = {
         rows=5, cols=4, requantizers=4, weight_ports=5, result_depth=16, product_registers=2,
         acc_width=24, link_width=64, **MEMORIES,
     ),
-    # More columns than many layers have channels, so that results are folded.
-    "6x8, 3 lanes": Config(rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, **MEMORIES),
+    # More columns than many layers have channels, so that results are folded; results that are
+    # requantized slowly.
+    "6x8, 3 lanes": Config(
+        rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, serial_requant=1, **MEMORIES
+    ),
 }  # fmt: skip
 
 SEEDS_PER_TEST = 15

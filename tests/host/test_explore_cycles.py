@@ -47,7 +47,7 @@ def drawn(source):
                 lanes=source.choice([1, 2, 4, 8]), weight_ports=source.choice([1, 2, 3, 5]),
                 requantizers=source.choice([1, 2, 3]), acc_depth=source.choice([64, 256, 500]),
                 result_depth=source.choice([4, 16, 64]), link_width=source.choice([32, 64]),
-                product_registers=source.choice([1, 2, 3]),
+                product_registers=source.choice([1, 2, 3]), serial_requant=source.choice([0, 0, 1]),
                 scratchpad_bytes=source.choice([1 << 14, 1 << 15]), weight_depth=1 << 17,
                 table_depth=source.choice([96, 4096]), program_depth=source.choice([200, 8192]),
             )  # fmt: skip
