@@ -152,7 +152,7 @@ class _Model:
         self.takes: list[int] = []
 
     def run(self) -> Counters:
-        end = swap = take = 0
+        end = swap = take = freed = 0
         valid = Sequencer.FETCH
         for number in range(len(self.layers) * self.batches):
             # The loader copies an instruction with the last swap before, or once it is there; the
@@ -165,11 +165,13 @@ class _Model:
             index = number % len(self.layers)
             end, swap = self._layer(self.layers[index], take + 1, loaded + self.load)
             self.activity.layers.add(take + 1, end + 1)
-            valid = take + Sequencer.FETCH
+            # The next instruction is fetched while this one is at work, or behind it.
+            freed = take if self.program.config.prefetch else end
+            valid = freed + Sequencer.FETCH
             if index == len(self.layers) - 1:
                 valid += Sequencer.END_FETCH
         done = max(
-            take + Sequencer.END_FETCH + 1, end + 1, self.retired[-1] + 1, self.busy_until + 1
+            freed + Sequencer.END_FETCH + 1, end + 1, self.retired[-1] + 1, self.busy_until + 1
         )
         self._wait(PROGRAM, end + 1, done + 2)
         return self._counters(done + 1)

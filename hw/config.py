@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 from .errors import ConfigError
 
-VERSION = 2
+VERSION = 3
 """Of the packets, the instructions and this list of fields; hardware and driver must agree."""
 
 LINK_WIDTHS = (8, 16, 32, 64)
@@ -55,6 +55,9 @@ class Config:
     """Registers behind each multiplier."""
     serial_requant: int = 0
     """Requantize with few cells (1), a value every `requant_cycles`, or a value every cycle (0)."""
+    prefetch: int = 1
+    """1: the next instruction is fetched while one is at work; 0: behind it, which needs only one
+    copy of the instruction."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -179,6 +182,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "link_width": (8, 64),
     "product_registers": (1, 3),
     "serial_requant": (0, 1),
+    "prefetch": (0, 1),
 }
 """Smallest and largest value of each field."""
 
@@ -210,6 +214,8 @@ NAMED: dict[str, Config] = {
         result_depth=32,
         packet_words=127,
         trace_depth=0,
+        serial_requant=1,
+        prefetch=0,
     ),
     "ecp5-25k": Config(
         weight_ports=2,

@@ -169,7 +169,7 @@ class Runner(wiring.Component):
         loaded = Signal()
         with m.If(loader.taken):
             m.d.sync += loaded.eq(1)
-        with m.If(feeder.layer_taken):
+        with m.If(feeder.layer_free):
             m.d.sync += loaded.eq(0)
         m.d.comb += [
             loader.layer.eq(sequencer.layer),
@@ -177,12 +177,16 @@ class Runner(wiring.Component):
             feeder.layer.eq(sequencer.layer),
             feeder.single.eq(sequencer.single),
             feeder.emits.eq(sequencer.emits),
-            # What the loader has copied is there.
+            # What the loader has taken is there.
             feeder.layer_valid.eq(1),
             feeder.weights_taken.eq(loaded),
             feeder.weights_ready.eq(loader.ready),
             loader.swap.eq(feeder.swap),
-            sequencer.taken.eq(feeder.layer_taken),
+            loader.more_tiles.eq(feeder.more_tiles),
+            loader.more_blocks.eq(feeder.more_blocks),
+            sequencer.taken.eq(feeder.layer_free),
+            sequencer.level.eq(feeder.level),
+            feeder.step.eq(sequencer.step),
         ]
 
         # Images in, outputs out.

@@ -6,6 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
+from .accumulator import Accumulators
 from .config import Config
 
 INNER = 4
@@ -26,13 +27,21 @@ class Feeder(wiring.Component):
     Attributes
     ----------
     layer, layer_valid, layer_taken : In, In, Out
-        The next layer instruction; it is copied in the cycle of `layer_taken`.
+        The next layer instruction; it starts in the cycle behind `layer_taken`.
+    layer_free : Out
+        It is no longer needed here: with ``cfg.prefetch`` it has been copied, without it its last
+        vector goes.
+    level, step : Out, In
+        Without ``cfg.prefetch``: the loop that advances behind this vector, and a cycle later the
+        source's step of it.
     single, emits : In
         Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
     weights_taken : In
         The loader has copied the instruction already.
     weights_ready, swap : In, Out
         A pass may start; it starts.
+    more_tiles, more_blocks : Out
+        Behind the pass that starts, others of this block follow; behind this block, others do.
     input_ready, input_base, input_release : In, In, Out
         The oldest input slot is full; its address; its last vector goes in this cycle.
     emit_busy, emit_read, emit_address, emit_taken : In, In, In, Out
@@ -59,9 +68,14 @@ class Feeder(wiring.Component):
     emits: Signal
     layer_valid: Signal
     layer_taken: Signal
+    layer_free: Signal
+    level: Signal
+    step: Signal
     weights_taken: Signal
     weights_ready: Signal
     swap: Signal
+    more_tiles: Signal
+    more_blocks: Signal
     input_ready: Signal
     input_base: Signal
     input_release: Signal
@@ -86,14 +100,19 @@ class Feeder(wiring.Component):
         self.cfg = cfg
         address = cfg.address_width
         super().__init__({
-            "layer":         In(isa.layout(isa.LAYER)),
+            "layer":         In(isa.layer_layout(cfg)),
             "single":        In(len(isa.LEVELS)),
             "emits":         In(1),
             "layer_valid":   In(1),
             "layer_taken":   Out(1),
+            "layer_free":    Out(1),
+            "level":         Out(range(len(isa.LEVELS))),
+            "step":          In(address),
             "weights_taken": In(1),
             "weights_ready": In(1),
             "swap":          Out(1),
+            "more_tiles":    Out(1),
+            "more_blocks":   Out(1),
             "input_ready":   In(1),
             "input_base":    In(address),
             "input_release": Out(1),
@@ -118,7 +137,8 @@ class Feeder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
 
-        layer = Signal(isa.layout(isa.LAYER), reset_less=True)
+        prefetch = self.cfg.prefetch
+        layer = Signal(isa.layer_layout(self.cfg), reset_less=True) if prefetch else self.layer
         active = Signal()
         layer_first = Signal()
         pass_first = Signal()
@@ -140,22 +160,26 @@ class Feeder(wiring.Component):
         m.d.comb += [
             # What belongs to a layer is copied before it is known whether there is one, so that
             # the decision only enables registers and does not choose what goes into them.
-            over.eq(ends | ~active),
+            over.eq((ends | ~active) if prefetch else ~active),
             next_layer.eq((fire & ends) | ~active),
-            self.layer_taken.eq(self.layer_valid & self.weights_taken & next_layer),
+            self.layer_taken.eq(
+                self.layer_valid & self.weights_taken & (next_layer if prefetch else ~active)
+            ),
+            self.layer_free.eq(self.layer_taken if prefetch else fire & ends),
             self.fed.eq(fire),
             self.swap.eq(fire & pass_first),
             self.input_release.eq(fire & ends & layer.release_input),
         ]
 
         push = fire & has_result
-        full, some_earlier, idle, pending = self._pending(m, active, over, next_layer, push)
+        full, some_earlier, idle = self._pending(m, active, over, next_layer, push)
         timer = Signal(layer.pass_min.shape())
+        assert 1 << len(timer) >= Accumulators.HAZARD
         timing = Signal()
         # Waits of the first vector of a layer.
         waits_input = Signal()
         waits_emit = Signal()
-        slack = Signal(signed(18), reset_less=True)
+        slack = Signal(signed(len(self.layer.allow) + 1), reset_less=True)
         """How many more results of earlier layers may be missing: `allow` less those that are."""
         may_read = ~some_earlier | ~slack[-1]
         # In the order of isa.COUNTERS; the first that holds is the one that is counted.
@@ -193,7 +217,9 @@ class Feeder(wiring.Component):
             with m.Elif(advancing["slice"] | advancing["kernel_y"]):
                 m.d.sync += sum_first.eq(0)
         with m.If(next_layer):
-            m.d.sync += [active.eq(self.layer_taken), layer.eq(self.layer)]
+            m.d.sync += active.eq(self.layer_taken)
+            if prefetch:
+                m.d.sync += layer.eq(self.layer)
 
         after = self._advance(m, layer, fire, active, over, counts, last)
         with m.If(fire | ~active):
@@ -202,27 +228,29 @@ class Feeder(wiring.Component):
                 tile_last.eq(_all(after[n] for n in isa.LEVELS[: INNER + 1])),
                 pass_last.eq(_all(after[n] for n in isa.LEVELS[:INNER])),
                 sum_last.eq(_all(after[n] for n in SUM)),
+                self.more_tiles.eq(~_all(after[n] for n in ("tile", *SUM))),
                 has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
             ]
-        self._slack(m, layer, active, fire, over, advancing, slack, pending, some_earlier)
+        self._slack(m, layer, active, fire, over, advancing, slack, some_earlier)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, next_layer)
-        order = self._order(m, layer, fire, active, over, tile_last, counts)
+        order = self._order(m, fire, active, over, tile_last, counts)
         m.d.comb += [
             order.first.eq(sum_first),
             order.result.eq(sum_last),
             order.window_last.eq(_all(last[n] for n in WINDOW)),
             order.pool_sum.eq(layer.pool_sum),
+            self.more_blocks.eq(~last["block"]),
         ]
         self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
     def _pending(
         self, m: Module, active: Value, over: Value, next_layer: Value, push: Value
-    ) -> tuple[Signal, Signal, Signal, Signal]:
+    ) -> tuple[Signal, Signal, Signal]:
         """Counts results on their way, and those of them that earlier layers sent. Returns whether
-        there is room for no more, whether there are any of earlier layers, whether there are none
-        at all, and how many."""
+        there is room for no more, whether there are any of earlier layers, and whether there are
+        none at all."""
         depth = self.cfg.result_depth
         pending = Signal(range(depth + 1))
         earlier = Signal.like(pending)
@@ -244,24 +272,24 @@ class Feeder(wiring.Component):
             ]
         with m.Elif(self.retired & some_earlier):
             m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
-        return full, some_earlier, none, pending
+        return full, some_earlier, none
 
     def _slack(
         self, m: Module, layer: data.View, active: Value, fire: Value, over: Value,
-        advancing: dict, slack: Signal, pending: Signal, some_earlier: Signal,
+        advancing: dict, slack: Signal, some_earlier: Signal,
     ) -> None:  # fmt: skip
         """Keeps the difference between `allow` and the results of earlier layers on their way, so
         that the decision needs its sign alone."""
-        step = Signal(signed(16))
+        step = Signal(signed(len(layer.allow_slice)))
         for n in isa.ALLOW_LEVELS:
             with m.If(advancing[n]):
-                m.d.comb += step.eq(layer[f"allow_{n}"])
+                m.d.comb += step.eq(layer[f"allow_{n}"].as_signed())
         retired = self.retired & some_earlier
         fresh = Signal.like(slack)
         moved = Signal.like(slack)
         kept = Signal.like(slack)
         m.d.comb += [
-            fresh.eq(self.layer.allow.as_signed() - pending - active + self.retired),
+            fresh.eq(self.layer.allow.as_signed() - self.emit_after),
             moved.eq(slack + step + retired),
             kept.eq(slack + retired),
         ]
@@ -272,20 +300,27 @@ class Feeder(wiring.Component):
         counts: dict, last: dict,
     ) -> dict[str, Value]:  # fmt: skip
         """Counts the loops: one moves on when those inside it are at their last turn, and starts
-        again behind its own. Returns which will be at their last turn behind this vector."""
+        again behind its own. Returns which will be at their last turn behind this vector.
+
+        A count is the number of the turn behind this one, so that it is compared without adding,
+        and it starts again at a constant, which costs no choice.
+        """
         after, inner = {}, Const(1)
         for i, n in enumerate(isa.LEVELS):
-            count, fresh, again = counts[n], self.layer[f"{n}_last"], layer[f"{n}_last"]
-            single, moved = Signal(name=f"{n}_single", reset_less=True), Signal(name=f"{n}_moved")
-            m.d.comb += moved.eq(Mux(over, self.single[i], Mux(last[n], single, count == 1)))
+            count, at_last = counts[n], counts[n] == layer[f"{n}_last"]
+            single, moved = self.single[i], Signal(name=f"{n}_moved")
+            if self.cfg.prefetch:
+                single = Signal(name=f"{n}_single", reset_less=True)
+            m.d.comb += moved.eq(Mux(over, self.single[i], Mux(last[n], single, at_last)))
             with m.If((fire & inner) | ~active):
                 m.d.sync += last[n].eq(moved)
-                with m.If(over):
-                    m.d.sync += [count.eq(fresh), single.eq(self.single[i])]
-                with m.Elif(last[n]):
-                    m.d.sync += count.eq(again)
+                with m.If(over | last[n]):
+                    m.d.sync += count.eq(1)
                 with m.Else():
-                    m.d.sync += count.eq(count - 1)
+                    m.d.sync += count.eq(count + 1)
+                if self.cfg.prefetch:
+                    with m.If(over):
+                        m.d.sync += single.eq(self.single[i])
             after[n] = Mux(inner | over, moved, last[n])
             inner = inner & last[n]
         return after
@@ -316,9 +351,11 @@ class Feeder(wiring.Component):
             )
 
     def _emit(self, m: Module, layer: data.View, ended: Value, next_layer: Value) -> None:
-        emits = Signal(reset_less=True)
-        with m.If(next_layer):
-            m.d.sync += emits.eq(self.emits)
+        emits = self.emits
+        if self.cfg.prefetch:
+            emits = Signal(reset_less=True)
+            with m.If(next_layer):
+                m.d.sync += emits.eq(self.emits)
         m.d.comb += [
             self.emit_start.eq(ended & emits),
             self.emit_source.eq(layer.emit_source),
@@ -326,8 +363,7 @@ class Feeder(wiring.Component):
         ]
 
     def _order(
-        self, m: Module, layer: data.View, fire: Value, active: Value, over: Value,
-        tile_last: Value, counts: dict,
+        self, m: Module, fire: Value, active: Value, over: Value, tile_last: Value, counts: dict,
     ) -> data.View:  # fmt: skip
         """What the accumulators do with this vector; their address counts the vectors of a block's
         k."""
@@ -338,7 +374,7 @@ class Feeder(wiring.Component):
         m.d.comb += [
             order.valid.eq(fire),
             order.address.eq(address),
-            order.window_first.eq(_all(counts[n] == layer[f"{n}_last"] for n in WINDOW)),
+            order.window_first.eq(_all(counts[n] == 1 for n in WINDOW)),
         ]
         return order
 
@@ -348,16 +384,13 @@ class Feeder(wiring.Component):
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
-        step = Signal(width)
+        step = self._step(m, layer, advancing)
         base = Signal(width)
         address = Signal(width)
         first = Signal()
         emit = Signal()
         fired = Signal()
         chosen = Signal(layouts.vector(self.cfg))
-        for n in isa.LEVELS:
-            with m.If(advancing[n]):
-                m.d.sync += step.eq(layer[f"step_{n}"])
         m.d.sync += [
             fired.eq(fire),
             first.eq(layer_first),
@@ -381,6 +414,19 @@ class Feeder(wiring.Component):
             self.vector.address.eq(here),
             self.vector.emit.eq(emit),
         ]
+
+    def _step(self, m: Module, layer: data.View, advancing: dict) -> Signal:
+        """The step behind the vector of the cycle before: kept here, or with the program."""
+        if not self.cfg.prefetch:
+            for i, n in enumerate(isa.LEVELS):
+                with m.If(advancing[n]):
+                    m.d.comb += self.level.eq(i)
+            return self.step
+        step = Signal(self.cfg.address_width)
+        for n in isa.LEVELS:
+            with m.If(advancing[n]):
+                m.d.sync += step.eq(layer[f"step_{n}"])
+        return step
 
 
 def _all(conditions):

@@ -4,7 +4,7 @@ A packet is a header word and its payload, in 32-bit words; the stream marks the
 is a sequence of instructions of whole words, each starting with its opcode.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from amaranth import signed
@@ -182,7 +182,11 @@ LAYER = _pack(
     Field("target", ADDRESS, "byte address of the first result"),
     *(Field(f"move_{n}", ADDRESS, f"target step when `{n}` advances") for n in RESULT_LEVELS),
     Field("weights", ADDRESS, "first word of the weights"),
-    Field("block_tiles", ADDRESS, "tiles of weights that a block uses, minus one"),
+    Field(
+        "block_tiles",
+        ADDRESS,
+        "tiles of weights that a block uses, minus one (the hardware counts passes)",
+    ),
     Field("allow", 16, "earlier results that may be pending at the first pass"),
     *(Field(f"allow_{n}", 16, f"added to it when `{n}` advances (signed)") for n in ALLOW_LEVELS),
     Field("emit_source", ADDRESS, "byte address of the words to send, a multiple of 4"),
@@ -190,6 +194,9 @@ LAYER = _pack(
 )
 """A layer. Steps are differences between consecutive vectors: the compiler has subtracted what the
 inner loops moved, so that the hardware adds one number per vector."""
+
+LAYER_FIELDS = {f.name: f for f in LAYER}
+"""The same by name."""
 
 END = _pack(Field("op", 4, "`END`"))
 
@@ -204,10 +211,82 @@ def length(op: Op) -> int:
 
 def layout(fields: tuple[Field, ...]) -> data.FlexibleLayout:
     """The instruction as one wide value, first word lowest."""
+    return _placed(fields, {f.name: f.width for f in fields})
+
+
+def layer_layout(cfg: Config) -> data.FlexibleLayout:
+    """`LAYER` in the same places, with the bits of each field that the hardware keeps."""
+    return _placed(LAYER, kept(cfg))
+
+
+def _placed(fields: tuple[Field, ...], widths: dict[str, int]) -> data.FlexibleLayout:
     size = 32 * (fields[-1].word + 1)
     return data.FlexibleLayout(
-        size, {f.name: data.Field(f.width, 32 * f.word + f.offset) for f in fields}
-    )
+        size,
+        {f.name: data.Field(widths[f.name], 32 * f.word + f.offset) for f in fields
+         if f.name in widths},
+    )  # fmt: skip
+
+
+MODULAR = ("step_", "move_")
+"""Beginnings of the names of fields that count modulo the scratchpad: any value means something."""
+
+
+def kept(cfg: Config) -> dict[str, int]:
+    """Bits of each field of `LAYER` that the hardware keeps; of one that is not here it keeps none.
+
+    Counts are bounded by the memory that each turn needs a place in: accumulators for positions
+    and tiles, weights for passes, the scratchpad for what is read, written and sent. No pass need
+    be longer than accumulators must be apart.
+    """
+    tiles = cfg.weight_depth // cfg.load_cycles
+    counts = {
+        "x": cfg.acc_depth, "y": cfg.acc_depth, "tile": min(cfg.acc_depth, tiles),
+        "slice": min(cfg.scratchpad_bytes, tiles), "kernel_y": min(cfg.scratchpad_bytes, tiles),
+        "block": cfg.scratchpad_bytes,
+    }  # fmt: skip
+    needed = {f"{n}_last": _bits(count - 1) for n, count in counts.items()}
+    needed |= dict.fromkeys(("beats_last", "tail_beats_last"), _bits(cfg.beats - 1))
+    needed |= {f"step_{n}": cfg.address_width for n in LEVELS}
+    needed |= {f"move_{n}": cfg.address_width for n in RESULT_LEVELS}
+    needed |= dict.fromkeys(("source", "target", "emit_source"), cfg.address_width)
+    needed |= {f"allow_{n}": allow_limit(cfg).bit_length() + 1 for n in ALLOW_LEVELS}
+    needed |= {
+        "table": _bits(cfg.table_depth - 1), "weights": _bits(cfg.weight_depth - 1),
+        "allow": allow_limit(cfg).bit_length(), "emit_words": _bits(cfg.scratchpad_words),
+        "pass_min": 2,
+    }  # fmt: skip
+    return {
+        f.name: min(f.width, needed.get(f.name, f.width)) for f in LAYER if f.name != "block_tiles"
+    }
+
+
+def _bits(most: int) -> int:
+    """Bits of a field that holds up to that number; none is narrower than one."""
+    return max(1, most.bit_length())
+
+
+def allow_limit(cfg: Config) -> int:
+    """A power of two: `allow` and its sums with its steps lie from its negative up to one below it.
+
+    There are never more than `result_depth` results pending, so less would do for a bound that does
+    not move; but one that moves goes on where it says no more than "do not wait". A step is the
+    difference of two sums and has a bit more, which its field must hold.
+    """
+    return min(1 << 14, max(512, 16 * cfg.result_depth))
+
+
+def misfit(cfg: Config, values: Mapping[str, int]) -> str | None:
+    """What the hardware would not keep of a layer's fields, with both numbers, if anything."""
+    for name, width in kept(cfg).items():
+        if name not in values or name.startswith(MODULAR):
+            continue
+        signed_ = name.startswith("allow")
+        low = -(1 << (width - 1)) if signed_ else 0
+        most = low + (1 << width) - 1
+        if not low <= values[name] <= most:
+            return f"{name}={values[name]}, and the hardware keeps {low} to {most}"
+    return None
 
 
 def encode(op: Op, **values: int) -> list[int]:

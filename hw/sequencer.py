@@ -12,6 +12,10 @@ from .config import Config
 class Sequencer(wiring.Component):
     """Fetches instruction after instruction, a word a cycle, while the one before is at work.
 
+    Without ``cfg.prefetch`` it fetches once the one before is over. Nobody copies the instruction
+    then, and the steps of the source are not even kept here: nothing else reads the program
+    memory, so it gives them when they are asked for.
+
     Attributes
     ----------
     running : In
@@ -25,7 +29,10 @@ class Sequencer(wiring.Component):
     first : Out
         It is the first of the program.
     taken : In
-        Loader and feeder have copied it: the next cycle may already bring words of another.
+        It is no longer needed: the next cycle may already bring words of another.
+    level, step : In, Out
+        Without ``cfg.prefetch``, while there is an instruction: a loop by its number in
+        `isa.LEVELS`, and a cycle later the source's step of it.
     finished : Out
         The last batch has been handed out to its end; holds while `running` does.
     bus : In
@@ -46,6 +53,8 @@ class Sequencer(wiring.Component):
     valid: Signal
     first: Signal
     taken: Signal
+    level: Signal
+    step: Signal
     finished: Signal
     bus: wiring.PureInterface
 
@@ -55,12 +64,14 @@ class Sequencer(wiring.Component):
             "running":  In(1),
             "start":    In(1),
             "batches":  In(32),
-            "layer":    Out(isa.layout(isa.LAYER)),
+            "layer":    Out(isa.layer_layout(cfg)),
             "single":   Out(len(isa.LEVELS)),
             "emits":    Out(1),
             "valid":    Out(1),
             "first":    Out(1),
             "taken":    In(1),
+            "level":    In(range(len(isa.LEVELS))),
+            "step":     Out(cfg.address_width),
             "finished": Out(1),
             "bus":      In(layouts.host_bus(cfg, isa.Space.PROGRAM)),
         })  # fmt: skip
@@ -75,11 +86,17 @@ class Sequencer(wiring.Component):
         m.d.sync += row.eq(self.bus.row)
         m.d.comb += [
             read.addr.eq(Mux(self.running, pc, row)),
+            self.step.eq(read.data),
             write.addr.eq(self.bus.row),
             write.data.eq(self.bus.w_data),
             write.en.eq(self.bus.write),
         ]
         m.d.sync += self.bus.r_data.eq(read.data)
+        if not cfg.prefetch:
+            # The counter stands behind the instruction.
+            first = isa.LAYER_FIELDS["step_window_x"].word - isa.length(isa.Op.LAYER)
+            with m.If(self.running & self.valid):
+                m.d.comb += read.addr.eq(pc + first + self.level)
 
         words = Signal(data.ArrayLayout(32, isa.length(isa.Op.LAYER)), reset_less=True)
         # The last word comes two cycles before `valid`, so there is time to compare.
@@ -94,7 +111,7 @@ class Sequencer(wiring.Component):
         """Words of it that are there."""
         coming = Signal()
         batches_left = Signal(32)
-        op = data.View(isa.layout(isa.LAYER), words.as_value()).op
+        op = self.layer.op
 
         with m.FSM():
             with m.State("STOPPED"):

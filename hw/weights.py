@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .count import next_or
 from .delay import delayed
 from .target import target
 
@@ -202,9 +203,13 @@ class Loader(wiring.Component):
     layer_valid : In
         It is there.
     taken : Out
-        It is no longer needed here, from the next cycle on.
+        Its first tile is being loaded from the next cycle on; with ``cfg.prefetch`` it is no
+        longer needed here.
     swap : In
         A pass starts; only when `ready`.
+    more_tiles, more_blocks : In
+        With `swap`: behind that pass, others of its block follow; behind that block, others, which
+        read the same tiles again.
     ready : Out
         A pass may start.
     address, tag : Out
@@ -215,6 +220,8 @@ class Loader(wiring.Component):
     layer_valid: Signal
     taken: Signal
     swap: Signal
+    more_tiles: Signal
+    more_blocks: Signal
     ready: Signal
     address: Signal
     tag: data.View
@@ -222,10 +229,12 @@ class Loader(wiring.Component):
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
         super().__init__({
-            "layer":       In(isa.layout(isa.LAYER)),
+            "layer":       In(isa.layer_layout(cfg)),
             "layer_valid": In(1),
             "taken":       Out(1),
             "swap":        In(1),
+            "more_tiles":  In(1),
+            "more_blocks": In(1),
             "ready":       Out(1),
             "address":     Out(range(cfg.weight_depth)),
             "tag":         Out(layouts.tag(cfg)),
@@ -239,21 +248,17 @@ class Loader(wiring.Component):
         """The shadow holds a tile that no pass has taken, or is being filled with it."""
         left = Signal(range(load_cycles + 1))
         """Words of it still to be read."""
-        base = Signal.like(self.address)
-        tiles_last = Signal(self.layer.block_tiles.shape())
-        tiles_left = Signal.like(tiles_last)
-        blocks_left = Signal(self.layer.block_last.shape())
         # The array's decision waits for `ready`, and `swap` comes late: all that they meet is
         # compared a cycle before, and what goes into a register does not depend on them.
         reading = Signal()
-        some_tiles = Signal()
-        some_blocks = Signal()
-        tiles_many = Signal()
         free = self.swap | ~loaded
-        more_tiles = loaded & some_tiles
-        more_blocks = loaded & some_blocks
+        more_tiles = loaded & self.more_tiles
+        more_blocks = loaded & self.more_blocks
+        another = Signal()
+        """There is a tile to be loaded once the shadow is free."""
 
         m.d.comb += [
+            another.eq(more_tiles | more_blocks | self.layer_valid),
             self.tag.valid.eq(reading),
             self.tag.row.eq(left - 1),
             self.taken.eq(free & ~more_tiles & ~more_blocks & self.layer_valid),
@@ -263,35 +268,27 @@ class Loader(wiring.Component):
                 left.eq(left - 1),
                 reading.eq(left != 1),
                 self.ready.eq(left <= 2),
-                self.address.eq(self.address + 1),
             ]
+        # Tiles lie one behind the other.
+        restart = Signal()
+        first = self.layer.weights
+        if self.cfg.prefetch:
+            base = Signal.like(self.address, reset_less=True)
+            first = Mux(more_blocks, base, first)
+            with m.If(restart):
+                m.d.sync += base.eq(first)
         with m.If(free):
             m.d.sync += [
-                loaded.eq(more_tiles | more_blocks | self.layer_valid),
+                loaded.eq(another),
                 left.eq(load_cycles),
-                reading.eq(more_tiles | more_blocks | self.layer_valid),
-                self.ready.eq((more_tiles | more_blocks | self.layer_valid) & (load_cycles == 1)),
+                reading.eq(another),
+                self.ready.eq(another & (load_cycles == 1)),
             ]
-            with m.If(more_tiles):
-                m.d.sync += [tiles_left.eq(tiles_left - 1), some_tiles.eq(tiles_left != 1)]
-            with m.Elif(more_blocks):
-                m.d.sync += [
-                    blocks_left.eq(blocks_left - 1),
-                    some_blocks.eq(blocks_left != 1),
-                    tiles_left.eq(tiles_last),
-                    some_tiles.eq(tiles_many),
-                    self.address.eq(base),
-                ]
-            with m.Else():
-                tiles, blocks = self.layer.block_tiles, self.layer.block_last
-                m.d.sync += [
-                    base.eq(self.layer.weights),
-                    self.address.eq(self.layer.weights),
-                    tiles_last.eq(tiles),
-                    tiles_many.eq(tiles != 0),
-                    tiles_left.eq(tiles),
-                    some_tiles.eq(tiles != 0),
-                    blocks_left.eq(blocks),
-                    some_blocks.eq(blocks != 0),
-                ]
+        m.d.comb += restart.eq(free & ~more_tiles)
+        with m.If(reading | restart):
+            m.d.sync += self.address.eq(
+                Mux(restart, first, self.address + 1)
+                if self.cfg.prefetch  # `swap` comes too late for the carry.
+                else next_or(self.address, restart, first)
+            )
         return m

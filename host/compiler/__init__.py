@@ -162,26 +162,32 @@ class _Assembly:
             fields["source"] += source_image * source.stride
             fields["target"] += target_image * target.stride
             releases = last and i == self.plan.release
-            bound = encode.allow(self.history, step, tiling, job, i, source_image, whole=releases)
+            bound = encode.allow(
+                self.history, step, tiling, job, i, source_image, isa.allow_limit(self.config),
+                whole=releases,
+            )  # fmt: skip
             # A tensor that holds a whole batch is sent once, when all of it is there.
             complete = last_image or target.count == 1
             emits = last and complete and (self.layers or last_step)
             if emits:
                 self._output(step, target, last_image and last_step)
-            self.words += isa.encode(
-                isa.Op.LAYER,
-                **fields,
-                **encode.allow_fields(bound, tiling),
-                src_input=int(i == 0),
-                wait_input=int(i == 0 and first),
-                release_input=int(releases),
+            fields |= encode.allow_fields(bound, tiling)
+            fields |= {
+                "src_input": int(i == 0),
+                "wait_input": int(i == 0 and first),
+                "release_input": int(releases),
                 # What is being sent must not change: with `layers` that may be anything.
-                wait_emit=int(self.layers or (last_step and first)),
-                weights=self.weight_base[i, job.first_tile, job.tiles],
-                table=self.table_base[i] + encode.table_row_of(tiling, job.first_tile, self.config),
-                emit_source=target.address if emits else 0,
-                emit_words=target.bytes // 4 if emits else 0,
-            )
+                "wait_emit": int(self.layers or (last_step and first)),
+                "weights": self.weight_base[i, job.first_tile, job.tiles],
+                "table": self.table_base[i]
+                + encode.table_row_of(tiling, job.first_tile, self.config),
+                "emit_source": target.address if emits else 0,
+                "emit_words": target.bytes // 4 if emits else 0,
+            }
+            misfit = isa.misfit(self.config, fields)
+            if misfit:
+                raise LeptonError(f"layer {step.name!r} needs {misfit}")
+            self.words += isa.encode(isa.Op.LAYER, **fields)
             encode.record(self.history, step, tiling, job, i + 1, target, target_image)
             self.instruction_steps.append(i)
 

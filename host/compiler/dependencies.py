@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 NO_WAIT = 30_000
-"""More than any `result_depth`."""
+"""More than any `result_depth`, and than any bound that hardware keeps."""
+
+STEPS = 1 << 15
+"""Steps of a bound are below this, and not below its negative."""
 
 
 @dataclass
@@ -33,32 +36,38 @@ class Allow:
     per_block: int
 
 
-NEVER_WAIT = Allow(NO_WAIT, 0, 0, 0)
-
-
-def fit(allowed: np.ndarray) -> Allow:
-    """The linear bound from below on what each pass allows, of shape (blocks, kernel rows, slices).
+def fit(allowed: np.ndarray, limit: int) -> Allow:
+    """The linear bound from below on what each pass allows, of shape (blocks, kernel rows, slices),
+    with values from -`limit` up to one below it.
 
     Slopes are the average differences; the start is then the largest that exceeds no pass. Where
     the sum would be below what it may be the hardware waits longer than needed, never too short.
     """
-    if allowed.min() >= NO_WAIT:
-        return NEVER_WAIT
-    allowed = np.minimum(allowed, NO_WAIT)
+    for most in (NO_WAIT, limit - 1):
+        bound, values = _linear(np.minimum(allowed, most))
+        steps = _steps(bound, allowed.shape)
+        fits = min(steps) >= -STEPS and max(steps) < STEPS
+        if fits and bound.start >= 0 and -limit <= values.min() and values.max() < limit:
+            return bound
+    return Allow(max(0, int(allowed.min())), 0, 0, 0)
+
+
+def _steps(bound: Allow, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """What the hardware adds as slice, kernel row and block advance: an outer loop takes back what
+    the inner ones added."""
+    _, rows, slices = shape
+    back = (slices - 1) * bound.per_slice
+    all_back = back + (rows - 1) * bound.per_kernel_row
+    return bound.per_slice, bound.per_kernel_row - back, bound.per_block - all_back
+
+
+def _linear(allowed: np.ndarray) -> tuple[Allow, np.ndarray]:
+    """The bound, and what it is in each pass."""
     slopes = []
     for axis, size in enumerate(allowed.shape):
         ends = np.take(allowed, size - 1, axis) - np.take(allowed, 0, axis)
         slopes.append(int(np.floor(ends.min() / max(1, size - 1))))
     linear = np.tensordot(slopes, np.indices(allowed.shape), axes=1)
     start = int((allowed - linear).min())
-    limit = 1 << 15
-    values = start + linear
-    # The hardware adds steps, of which an outer one takes back what the inner ones added.
-    per_slice = slopes[2]
-    per_row = slopes[1] - (allowed.shape[2] - 1) * per_slice
-    per_block = slopes[0] - (allowed.shape[1] - 1) * slopes[1] - (allowed.shape[2] - 1) * per_slice
-    added = (values.min(), values.max(), per_slice, per_row, per_block)
-    if start < 0 or min(added) < -limit or max(added) >= limit:
-        return Allow(max(0, int(allowed.min())), 0, 0, 0)
     per_block, per_kernel_row, per_slice = slopes
-    return Allow(start, per_slice, per_kernel_row, per_block)
+    return Allow(start, per_slice, per_kernel_row, per_block), start + linear

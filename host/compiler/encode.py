@@ -160,16 +160,17 @@ def record(
 
 
 def allow(
-    history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int, *,
+    history: History, step: Step, tiling: Tiling, job: Job, tensor: int, image: int, limit: int, *,
     whole: bool = False,
 ) -> Allow:  # fmt: skip
-    """How many earlier results may be pending at each pass of the job, which reads that tensor.
+    """How many earlier results may be pending at each pass of the job, which reads that tensor;
+    `limit` is that of `fit`.
 
     With `whole` its last pass waits for all of the tensor, also for what nobody reads: behind it
     the next image may be written to the same place.
     """
     if tensor not in history.tensors:
-        return fit(np.full((1, 1, 1), NO_WAIT))
+        return fit(np.full((1, 1, 1), NO_WAIT), limit)
     written = history.tensors[tensor]
     columns = slice(job.first_column, job.first_column + job.columns)
     if step.vector:
@@ -184,7 +185,7 @@ def allow(
         need = _needed_rows(written[image], step, tiling, job)
     if whole:
         need[-1, -1, -1] = max(need[-1, -1, -1], written.max())
-    return fit(np.where(need > 0, history.issued - need, NO_WAIT))
+    return fit(np.where(need > 0, history.issued - need, NO_WAIT), limit)
 
 
 def _needed_rows(written: np.ndarray, step: Step, tiling: Tiling, job: Job) -> np.ndarray:

@@ -127,6 +127,7 @@ def _cost(
     total = count = 0
     load, beats = cfg.load_cycles, cfg.beats * cfg.requant_cycles
     waiting = cfg.result_depth * beats
+    behind = Sequencer.FETCH + load
     for some_tiles, tile_jobs in tiles:
         for positions, some_blocks, block_jobs in blocks:
             vectors = positions * window
@@ -138,7 +139,9 @@ def _cost(
                 block += burst
             block = max(block, results)
             same = tile_jobs * block_jobs
-            total += max(block * some_blocks, Sequencer.FETCH) * same
+            job = block * some_blocks
+            # The next instruction is fetched meanwhile, or behind.
+            total += (max(job, Sequencer.FETCH) if cfg.prefetch else job + behind) * same
             count += same
     return total, count
 

@@ -79,6 +79,19 @@ def _layer() -> str:
     return table(("word", "bits", "field", "", "meaning"), rows, "rr")
 
 
+def _kept() -> str:
+    widths = [isa.kept(cfg) for cfg in NAMED.values()]
+    shown = {}
+    for field in isa.LAYER:
+        prefix = next((p for p in isa.SIGNED if field.name.startswith(p)), None)
+        bits = [kept.get(field.name, 0) for kept in widths]
+        if any(b != field.width for b in bits):
+            shown[f"{prefix}..." if prefix else field.name] = bits
+    rows = [(f"`{name}`", *bits) for name, bits in shown.items()]
+    rows.append(("all", *(sum(kept.values()) for kept in widths)))
+    return table(("bits kept of", *(f"`{name}`" for name in NAMED)), rows, f" {'r' * len(NAMED)}")
+
+
 def _table_entry() -> str:
     rows = []
     for name, field in isa.table_entry(Config()):
@@ -185,6 +198,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "spaces": _spaces,
     "instructions": _instructions,
     "layer": _layer,
+    "kept-bits": _kept,
     "table-entry": _table_entry,
     "config-fields": _fields,
     "config-derived": _derived,

@@ -31,6 +31,7 @@ from host.cost import (
 from host.errors import LeptonError
 from host.explore.sketch import Sketch, sketch
 from host.qgraph import QGraph
+from hw import isa
 from hw.config import LIMITS, Config
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
@@ -45,7 +46,7 @@ DEPTHS = ("weight_depth", "table_depth", "program_depth")
 TIMING = (
     "rows", "cols", "lanes", "weight_ports", "requantizers", "acc_width", "multiplier_width",
     "acc_depth", "result_depth", "packet_words", "link_width", "product_registers",
-    "scratchpad_bytes", "serial_requant",
+    "scratchpad_bytes", "serial_requant", "prefetch",
 )  # fmt: skip
 """Fields that may change cycles; two configurations that agree in these share one evaluation."""
 
@@ -162,12 +163,13 @@ class Evaluator:
     def _timed(
         self, found: list[tuple[Step, Tiling]], where: Plan, cfg: Config, images: int
     ) -> Cycles:
+        limit = isa.allow_limit(cfg)
         key = (
             tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
-            where.release,
+            limit, where.release,
         )  # fmt: skip
         if key not in self._sketches:
-            self._sketches[key] = sketch(found, where, images, cfg.requantizers)
+            self._sketches[key] = sketch(found, where, images, cfg.requantizers, limit)
         plain = self._sketches[key]
         slots_per_batch = images if where.batched else 1
         stamps = _stamps(plain, where, cfg, slots_per_batch)
@@ -222,8 +224,8 @@ class Evaluator:
     ) -> tuple[Step, Tiling]:
         key = (
             i, cfg.rows, cfg.cols, cfg.load_cycles, cfg.beats, cfg.requantizers, cfg.acc_depth,
-            cfg.requant_cycles, cfg.result_depth, cfg.acc_width, images if step.vector else 1,
-            folding,
+            cfg.requant_cycles, cfg.result_depth, cfg.acc_width, cfg.prefetch,
+            images if step.vector else 1, folding,
         )  # fmt: skip
         if key not in self._fitted:
             self._fitted[key] = fitted(step, cfg, images, folding=folding)
@@ -238,7 +240,7 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
             Sequencer.END_FETCH, retire(cfg), Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER, cfg.requant_cycles,
+            PACKET_STORED, PACKET_HEADER, cfg.prefetch, cfg.requant_cycles,
         ],
         np.int64,
     )  # fmt: skip

@@ -33,8 +33,12 @@ class Sketch:
     outputs: int
 
 
-def sketch(found: list[tuple[Step, Tiling]], where: Plan, images: int, requantizers: int) -> Sketch:
+def sketch(
+    found: list[tuple[Step, Tiling]], where: Plan, images: int, requantizers: int, limit: int
+) -> Sketch:
     """The instructions of `compile` in their order, as cycles.cpp has them.
+
+    `limit` is `isa.allow_limit` of the hardware.
 
     What a layer may leave unwritten is counted backwards from its first vector, so it is the same
     for all images of a batch, and is found once.
@@ -53,7 +57,7 @@ def sketch(found: list[tuple[Step, Tiling]], where: Plan, images: int, requantiz
             if (i, number) not in bounds:
                 source_image = image if source.count > 1 and not fused.vector else 0
                 bounds[i, number] = encode.allow(
-                    history, fused, tiling, job, i, source_image, whole=releases
+                    history, fused, tiling, job, i, source_image, limit, whole=releases
                 )
             steps = encode.allow_fields(bounds[i, number], tiling)
             final = i == len(found) - 1

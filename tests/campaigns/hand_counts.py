@@ -47,6 +47,26 @@ def check_counters(device: Device, made: Program, predicted: Counters) -> None:
     assert trace[1:] == starts[:rows].ravel().tolist()
 
 
+def _bound(rng: np.random.Generator, counts: dict[str, int]) -> dict[str, int]:
+    """A bound on pending results that anything may happen to, but that fits what keeps it."""
+    limit = isa.allow_limit(CFG)
+    order = [n for index in np.ndindex(*(counts[n] + 1 for n in reversed(isa.ALLOW_LEVELS)))
+             for n in _advanced(index)]  # fmt: skip
+    while True:
+        high = int(rng.choice([2, 20, 300, limit - 1]))
+        start = int(rng.integers(0, high + 1))
+        steps = {n: int(rng.integers(-high, high + 1)) // 2 for n in isa.ALLOW_LEVELS}
+        sums = start + np.cumsum([0, *(steps[n] for n in order)])
+        if -limit <= sums.min() and sums.max() < limit:
+            return {"allow": start, **{f"allow_{n}": step for n, step in steps.items()}}
+
+
+def _advanced(index: tuple[int, ...]) -> list[str]:
+    """Which loop the turns (block, kernel row, slice) came about by; none for the first."""
+    inside = [n for n, turn in zip(isa.ALLOW_LEVELS, reversed(index), strict=True) if turn]
+    return inside[:1]
+
+
 @cache
 def random_layers() -> list[tuple[Program, Counters]]:
     """Layers of all loops and waits, which compute nothing of use."""
@@ -59,12 +79,8 @@ def random_layers() -> list[tuple[Program, Counters]]:
             counts["x"] = int(rng.integers(0, 20))
             counts["tile"] = int(rng.integers(0, 2))
             fields = {f"{n}_last": count for n, count in counts.items()}
-            high = int(rng.choice([2, 20, 300, 0x7FFF]))
-            # The sum of all must fit what keeps it.
-            fields["allow"] = int(rng.integers(0, high + 1))
-            for n in isa.ALLOW_LEVELS:
-                fields[f"allow_{n}"] = int(rng.integers(-high, high + 1)) // 2
-            fields["pass_min"] = int(rng.choice([0, 1, 5, int(rng.integers(0, 256))]))
+            fields |= _bound(rng, counts)
+            fields["pass_min"] = int(rng.integers(0, 4))
             fields["beats_last"] = int(rng.integers(0, 2))
             fields["tail_beats_last"] = int(rng.integers(0, 2))
             fields["wait_emit"] = int(rng.integers(0, 2))
@@ -77,16 +93,15 @@ def random_layers() -> list[tuple[Program, Counters]]:
 
 @cache
 def long_layers() -> list[tuple[Program, Counters]]:
-    """Every loop half as long as its field allows, which is long for a counter, too; and loops so
-    long that begin again."""
-    most, long = 0x7FFF, 0x1FFF
+    """Every loop as long as the hardware's counter allows; and loops so long that begin again."""
+    most = {n: {f"{n}_last": (1 << isa.kept(CFG)[f"{n}_last"]) - 1} for n in isa.LEVELS}
     made = hand_made(
-        layer(tile_last=most), layer(slice_last=most), layer(x_last=most), layer(y_last=most),
-        layer(block_last=most, emit_words=1),
-    )  # fmt: skip
+        *(layer(**most[n]) for n in isa.LEVELS[:-1]), layer(**most["block"], emit_words=1)
+    )
     again = hand_made(
-        layer(x_last=long, y_last=1), layer(y_last=long, tile_last=1),
-        layer(tile_last=long, slice_last=1), layer(slice_last=long, kernel_y_last=1, emit_words=1),
+        layer(**most["x"], y_last=1), layer(**most["y"], tile_last=1),
+        layer(**most["tile"], slice_last=1), layer(**most["slice"], kernel_y_last=1),
+        layer(**most["kernel_y"], block_last=1, emit_words=1),
     )  # fmt: skip
     return [(one, predict(one, 1)) for one in (again, made)]
 
@@ -106,9 +121,9 @@ def check_long_layers(library: Path) -> None:
 def check_many_batches(library: Path) -> None:
     """Each batch counts the same: those of nothing, which wait for their next instruction, and
     those of many tiles, which wait for weights, up to bit 20 of the counter."""
-    most = 0xFFFF
+    most = (1 << isa.kept(CFG)["block_last"]) - 1
     with Device(library, idle_limit=LIMIT) as device:
-        for layers, many, cycles in (([], 60_000, 8), ([layer(tile_last=most)], 9, 4 * most)):
+        for layers, many, cycles in (([], 60_000, 8), ([layer(block_last=most)], 2_000, 4 * most)):
             exchange(device, program(*layers), 0)
             found = []
             for batches in (3, 4, 3 + many):

@@ -1,16 +1,17 @@
 """Programs that no compiler writes: what they do to themselves ends with a reset."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from host.compiler import compile
 from hw import isa
+from hw.config import Config
 from hw.isa import Packet, Reply, Space
 from sim import build
 from sim.device import Device, Stall, Stalls
-from tests.e2e.packet_model import CFG, IDENTITY, WIDTH, exchange, packet
+from tests.e2e.packet_model import CFG, WIDTH, exchange, identity, packet
 from tests.e2e.test_packets import Network, check_run, load, run_packets
 
 FIELDS = [field for field in isa.LAYER if field.name != "op"]
@@ -76,7 +77,8 @@ def cut_programs(words: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
             yield f"opcode {op} in word {at}", changed
 
 
-PROGRAMS = (fields_out_of_range, several_fields, noise, cut_programs)
+Programs = Callable[[np.ndarray], Iterator[tuple[str, np.ndarray]]]
+PROGRAMS: tuple[Programs, ...] = (fields_out_of_range, several_fields, noise, cut_programs)
 
 
 def memories(device: Device) -> list[list[int]]:
@@ -94,11 +96,21 @@ def memories(device: Device) -> list[list[int]]:
 @pytest.mark.parametrize("stalls", STALLS)
 @pytest.mark.parametrize("programs", PROGRAMS, ids=lambda f: f.__name__)
 def test_a_core_survives_a_program_that_means_nothing(programs, stalls):
+    check_survival(CFG, programs, STALLS[stalls])
+
+
+@pytest.mark.parametrize("programs", [several_fields, noise], ids=lambda f: f.__name__)
+def test_so_does_one_with_one_copy_of_the_instruction(programs):
+    check_survival(CFG.with_fields({"prefetch": 0}), programs, STALLS["random"])
+
+
+def check_survival(cfg: Config, programs: Programs, stalls: Stalls) -> None:
+    """After each of the programs the core is as it was, and some run the right one in between."""
     network = Network()
-    good = compile(network.graph, CFG)
+    good = compile(network.graph, cfg)
     packets = run_packets(good, network.images)
     rng = np.random.default_rng(seed=4)
-    with Device(build.library(CFG), stalls=STALLS[stalls], idle_limit=20_000) as device:
+    with Device(build.library(cfg), stalls=stalls, idle_limit=20_000) as device:
         load(device, good)
         check_run(device, good, network)
         for number, (what, words) in enumerate(programs(good.words)):
@@ -111,7 +123,7 @@ def test_a_core_survives_a_program_that_means_nothing(programs, stalls):
             before = memories(device)
             exchange(device, packets[: 1 + int(rng.integers(0, len(packets)))], 0)
             device.wait(int(rng.integers(1, 1_500)))
-            check_reset(device, what)
+            check_reset(device, cfg, what)
             assert memories(device) == before, what
             if number % 8 == 0:
                 load(device, good)
@@ -120,7 +132,7 @@ def test_a_core_survives_a_program_that_means_nothing(programs, stalls):
         check_run(device, good, network)
 
 
-def check_reset(device: Device, what: str) -> None:
+def check_reset(device: Device, cfg: Config, what: str) -> None:
     """A reset is answered, and whatever came before it are whole packets, up to the last."""
     replies = exchange(device, [packet(Packet.RESET)], 1)
     while replies[-1] != packet(Reply.RESET):
@@ -129,4 +141,4 @@ def check_reset(device: Device, what: str) -> None:
         kind, length = Reply(reply[0] >> 24), reply[0] & 0xFFFF
         assert kind in (Reply.OUTPUT, Reply.DONE, Reply.ERROR), what
         assert len(reply) == length + 1 or reply is replies[-2], what
-    assert exchange(device, [packet(Packet.ID)], 1) == [IDENTITY], what
+    assert exchange(device, [packet(Packet.ID)], 1) == [identity(cfg)], what

@@ -27,9 +27,10 @@ MEMORIES = {
 CONFIGS = {
     "3x2": Config(rows=3, cols=2, **MEMORIES),
     "1x1": Config(rows=1, cols=1, **MEMORIES),
-    # Few results may wait, ports and requantizers that do not divide rows and columns.
+    # Few results may wait, ports and requantizers that do not divide rows and columns, one copy of
+    # the instruction.
     "7x3": Config(
-        rows=7, cols=3, requantizers=2, weight_ports=3, result_depth=8, **MEMORIES
+        rows=7, cols=3, requantizers=2, weight_ports=3, result_depth=8, prefetch=0, **MEMORIES
     ),
     # A wide link, a narrow accumulator, a tile loaded in one cycle.
     "5x4": Config(

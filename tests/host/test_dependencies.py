@@ -6,12 +6,12 @@ import pytest
 from host.compiler.dependencies import NO_WAIT, fit
 from hw import isa
 
-WIDTH = {f.name: f.width for f in isa.LAYER}["allow_block"]
+HALF = 1 << ({f.name: f.width for f in isa.LAYER}["allow_block"] - 1)
 
 
 def added(bound, shape):
     """What the hardware adds to the bound as each loop advances, and every bound."""
-    blocks, rows, slices = shape
+    _, rows, slices = shape
     back = (slices - 1) * bound.per_slice
     steps = [
         bound.per_slice,
@@ -32,16 +32,15 @@ def test_a_bound_never_allows_more_and_its_steps_fit_their_fields(seed):
     if seed % 2:
         # The first slices need nothing, the last ones nearly all.
         allowed = np.broadcast_to(np.where(np.arange(shape[2]) < 1, NO_WAIT, few), shape)
-    steps, bounds = added(fit(allowed), shape)
+    steps, bounds = added(fit(allowed, HALF), shape)
     assert (np.maximum(bounds, 0) <= allowed).all()
-    half = 1 << (WIDTH - 1)
-    assert all(-half <= step < half for step in steps)
+    assert all(-HALF <= step < HALF for step in steps)
 
 
 def test_the_longest_way_back_is_waited_for_instead():
     allowed = np.full((1, 3, 3), NO_WAIT)
     allowed[:, 1:, 2] = 0
     allowed[:, 2, 1:] = 0
-    steps, bounds = added(fit(allowed), allowed.shape)
+    steps, bounds = added(fit(allowed, HALF), allowed.shape)
     assert (np.maximum(bounds, 0) <= allowed).all()
-    assert max(map(abs, steps)) < 1 << (WIDTH - 1)
+    assert max(map(abs, steps)) < HALF

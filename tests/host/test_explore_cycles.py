@@ -50,6 +50,7 @@ def drawn(source):
                 product_registers=source.choice([1, 2, 3]), serial_requant=source.choice([0, 0, 1]),
                 scratchpad_bytes=source.choice([1 << 14, 1 << 15]), weight_depth=1 << 17,
                 table_depth=source.choice([96, 4096]), program_depth=source.choice([200, 8192]),
+                prefetch=source.choice([0, 1]),
             )  # fmt: skip
         except ConfigError:
             continue

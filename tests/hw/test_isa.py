@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hw import isa
-from hw.config import Config
+from hw.config import NAMED, Config
 from hw.isa import Op, Space
 
 FIELDS = {f.name: f for f in isa.LAYER}
@@ -118,3 +118,41 @@ def test_codes_are_distinct_and_never_change():
     }  # fmt: skip
     assert [s.name for s in Space] == ["PROGRAM", "WEIGHTS", "TABLE", "SCRATCHPAD", "TRACE"]
     assert [c.value for c in isa.Cause] == list(range(1, 10))
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_the_hardware_keeps_of_a_field_is_what_it_does_not_refuse(name):
+    cfg = NAMED[name]
+    for field, width in isa.kept(cfg).items():
+        low, most = 0, (1 << width) - 1
+        if field.startswith("allow"):
+            low, most = -(1 << (width - 1)), (1 << (width - 1)) - 1
+        for value in (low, most):
+            assert isa.misfit(cfg, {field: value}) is None
+        if not field.startswith(isa.MODULAR):
+            for value in (low - 1, most + 1):
+                assert isa.misfit(cfg, {field: value}) == (
+                    f"{field}={value}, and the hardware keeps {low} to {most}"
+                )
+
+
+def test_a_count_has_a_bit_for_each_turn_that_the_memories_have_room_for():
+    cfg = Config(
+        rows=3, cols=2, acc_depth=33, weight_depth=64, weight_ports=2, scratchpad_bytes=64,
+        table_depth=16, requantizers=1, result_depth=64,
+    )  # fmt: skip
+    widths = isa.kept(cfg)
+    assert [widths[n] for n in ("x_last", "y_last", "tile_last")] == [6, 6, 5]
+    assert [widths[n] for n in ("slice_last", "kernel_y_last", "block_last")] == [5, 5, 6]
+    assert [widths[n] for n in ("table", "weights", "source", "step_block")] == [4, 6, 6, 6]
+    # 16 words of scratchpad may be sent; 1024 either way; the difference of two such numbers.
+    assert [widths[n] for n in ("emit_words", "allow", "allow_slice")] == [5, 11, 12]
+
+
+def test_the_layout_of_the_hardware_has_the_fields_where_the_program_has_them():
+    cfg, values = Config(), {**zeros(), "tile_last": 77, "source": 4099, "move_y": 5, "allow": 9}
+    (_, decoded_layer), *_ = decoded(isa.encode(Op.LAYER, **values))
+    bits = sum(w << 32 * i for i, w in enumerate(isa.encode(Op.LAYER, **values)))
+    view = isa.layer_layout(cfg).from_bits(bits)
+    for name in isa.kept(cfg):
+        assert view[name] == decoded_layer[name], name

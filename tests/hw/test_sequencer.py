@@ -113,6 +113,31 @@ def test_the_next_instruction_is_fetched_while_one_is_at_work_at_a_word_a_cycle(
     assert waits[4] <= LENGTH + 6
 
 
+def test_without_prefetch_the_program_gives_the_step_of_any_loop_a_cycle_later():
+    rng = np.random.default_rng(seed=6)
+    layers = [layer(rng) for _ in range(5)]
+    dut = Sequencer(Config(program_depth=5 * LENGTH + 1, prefetch=0))
+
+    async def testbench(ctx):
+        await load(ctx, dut, [w for words in layers for w in words] + END)
+        await begin(ctx, dut, 2)
+        for words in layers * 2:
+            while not ctx.get(dut.valid):
+                await ctx.tick()
+            for number in [*range(len(isa.LEVELS)), *rng.integers(0, len(isa.LEVELS), 9).tolist()]:
+                field = next(f for f in isa.LAYER if f.name == f"step_{isa.LEVELS[number]}")
+                step = words[field.word] >> field.offset
+                ctx.set(dut.level, number)
+                await ctx.tick()
+                assert ctx.get(dut.step) == step % (1 << len(dut.step)), field.name
+            assert ctx.get(dut.layer.as_value()) == bits(words)
+            ctx.set(dut.taken, 1)
+            await ctx.tick()
+            ctx.set(dut.taken, 0)
+
+    simulate(dut, testbench)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_instructions_that_are_taken_late(seed):
     rng = np.random.default_rng(seed)

@@ -78,8 +78,18 @@ def test_port_p_gives_a_row_p_loads_after_port_0(rows, cols, ports):
         assert got == memory.bytes[addresses, p].tolist(), f"port {p}"
 
 
-def layer(weights, tiles, blocks):
-    return {"op": 1, "weights": weights, "block_tiles": tiles - 1, "block_last": blocks - 1}
+def layer(weights):
+    return {"op": isa.Op.LAYER.value, "weights": weights}
+
+
+def followers(layers):
+    """For each pass whether others of its block follow, and whether other blocks do."""
+    return [
+        (int(tile < tiles - 1), int(block < blocks - 1))
+        for _, tiles, blocks in layers
+        for block in range(blocks)
+        for tile in range(tiles)
+    ]
 
 
 def words_of(cfg, layers):
@@ -99,22 +109,33 @@ def run_loader(cfg, layers, swap_pause=lambda: 0, layer_pause=lambda: 0):
     The pauses give cycles: between swaps beyond the first possible, and before the next layer.
     """
     dut = Loader(cfg)
-    passes = len(words_of(cfg, layers))
-    swaps, words = [], []
+    after = followers(layers)
+    passes = len(after)
+    swaps, words, ended = [], [], []
 
     async def instructions(ctx):
-        for values in layers:
+        for number, values in enumerate(layers):
             await ctx.tick().repeat(layer_pause() + 1)
-            ctx.set(dut.layer, layer(*values))
+            ctx.set(dut.layer, layer(values[0]))
             ctx.set(dut.layer_valid, 1)
             await ctx.tick().until(dut.taken)
             ctx.set(dut.layer_valid, 0)
+            if not cfg.prefetch:
+                # The words stay for later blocks, and the next instruction comes behind the layer.
+                while len(ended) <= number:
+                    await ctx.tick()
 
     async def passing(ctx):
         cycle = rest = 0
         while cycle < 40 or len(swaps) < passes or cycle < swaps[-1] + cfg.load_cycles + 3:
             swap = ctx.get(dut.ready) and rest <= 0 and len(swaps) < passes
             ctx.set(dut.swap, swap)
+            if len(swaps) < passes:
+                more = after[len(swaps)]
+                ctx.set(dut.more_tiles, more[0])
+                ctx.set(dut.more_blocks, more[1])
+                if swap and not any(more):
+                    ended.append(cycle)
             if swap:
                 swaps.append(cycle)
                 rest = swap_pause()
@@ -169,10 +190,13 @@ def test_a_pass_may_start_every_load_without_a_gap_also_across_blocks_and_layers
     assert cfg.load_cycles == 1 or set(np.diff(swaps)) <= {cfg.load_cycles}
 
 
+@pytest.mark.parametrize("prefetch", [0, 1], ids="prefetch={}".format)
 @pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_random_layers_with_passes_and_instructions_that_come_late(rows, cols, ports, seed):
-    cfg = config(rows, cols, ports)
+def test_random_layers_with_passes_and_instructions_that_come_late(
+    rows, cols, ports, seed, prefetch
+):
+    cfg = config(rows, cols, ports, prefetch=prefetch)
     rng = np.random.default_rng(seed)
     layers = [
         (int(rng.integers(0, 15_000)), int(rng.integers(1, 6)), int(rng.integers(1, 5)))
