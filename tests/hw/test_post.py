@@ -1,12 +1,13 @@
-"""hw/post.py"""
+"""hw/post.py and hw/table.py"""
 
 import numpy as np
 import pytest
 
 from hw import isa, layouts
 from hw.config import Config
-from hw.post import PostProcessing, Table
+from hw.post import PostProcessing
 from hw.results import Results
+from hw.table import Table
 from tests.hw.numerics import acc_for, entry, random_entry, requantize, words_of
 from tests.hw.simulation import plain, play, simulate
 
