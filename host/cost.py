@@ -12,11 +12,12 @@ from host.driver import Counters, LayerCycles
 from host.program import Program
 from hw import isa
 from hw.accumulator import Accumulators
-from hw.array import Array
 from hw.config import Config
 from hw.feeder import Feeder
 from hw.inputs import Inputs
+from hw.lane import array_form
 from hw.post import PostProcessing
+from hw.results import Results
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
 
@@ -40,8 +41,10 @@ def predict(program: Program, batches: int = 3, activity: Activity | None = None
 
 def result_latency(cfg: Config) -> int:
     """Cycles from a vector's decision to the first in which its result may be requantized."""
-    summed = Feeder.LATENCY + Scratchpad.LATENCY + Array.latency(cfg) + Accumulators.LATENCY
-    return summed + cfg.cols - cfg.beats + 1
+    summed = (
+        Feeder.LATENCY + Scratchpad.LATENCY + array_form(cfg).latency(cfg) + Accumulators.LATENCY
+    )
+    return summed + Results.waits(cfg) + 1
 
 
 def retire(cfg: Config) -> int:
@@ -78,7 +81,7 @@ class _Input:
         self.word, self.time = 0, 1
         """The next word of the run, and when it, or its packet's header, can be taken."""
         self.released: list[int] = []
-        """When the last vector of each slot went."""
+        """When each slot was free, behind its last vector."""
 
     def full(self, slot: int) -> int:
         """The cycle from which on the slot counts as full; slots are asked for in order."""
@@ -156,9 +159,9 @@ class _Model:
         valid = Sequencer.FETCH
         for number in range(len(self.layers) * self.batches):
             # The loader copies an instruction with the last swap before, or once it is there; the
-            # feeder a cycle later, with the last vector before at the earliest.
+            # feeder a cycle later, behind the last vector before at the earliest.
             loaded = swap if number and valid <= swap else max(valid, swap + 1)
-            take = max(loaded + 1, end)
+            take = max(loaded + 1, end + 1)
             self._wait(PROGRAM, end + 1, take + 1)
             self.takes.append(take)
             self._load(loaded)
@@ -216,7 +219,7 @@ class _Model:
                 allow += layer["allow_block"]
         end = now - 1
         if layer["release_input"]:
-            self.input.released.append(end)
+            self.input.released.append(end + 1)
         if emits:
             self._emit(end, emits)
         return end, start
@@ -296,7 +299,7 @@ class _Model:
 
     def _emit(self, end: int, words: int) -> None:
         """Schedules an output: it waits for all results so far, then reads word by word."""
-        header = max(end + 1, self.retired[-1] + 1) + 1
+        header = max(end + 2, self.retired[-1] + 1) + 1
         word = READ_CYCLES + self.program.config.lanes
         reads = [header + 1 + word * i for i in range(words)]
         self.steals += reads

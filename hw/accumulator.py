@@ -1,6 +1,6 @@
 """Accumulators behind the array, and the pooling of complete sums."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,7 +11,7 @@ from .config import Config
 
 class Accumulators(wiring.Component):
     """Adds the sums of all passes, and pools complete ones, in each column a cycle later than
-    before.
+    before; behind an adder tree in all at once.
 
     An accumulator is read two cycles before its sum comes (a block RAM with its output register)
     and written one cycle after: `HAZARD` cycles must lie between two vectors for one address.
@@ -48,6 +48,9 @@ class Accumulators(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if self.cfg.adder_tree:
+            self._in_step(m)
+            return m
         order = self.order
         for c in range(self.cfg.cols):
             order = self._column(m, c, order)
@@ -92,3 +95,73 @@ class Accumulators(wiring.Component):
             )
         m.d.sync += self.push[c].eq(done.valid & done.result & done.window_last)
         return stages[1]
+
+    def _in_step(self, m: Module) -> None:
+        """One memory and one order for all columns.
+
+        Made to be small: where the first pass starts from zero it reads a row of zeros behind the
+        accumulators; and the pool holds the complement of its value, so that one adder, of the
+        total or its complement, both compares and adds.
+        """
+        cfg, order = self.cfg, self.order
+        width = cfg.acc_width
+        zeros = cfg.acc_depth
+        m.submodules.memory = memory = Memory(
+            shape=cfg.cols * width, depth=cfg.acc_depth + 1, init=[]
+        )
+        read, write = memory.read_port(), memory.write_port()
+
+        # The read address, then the memory's word with the sum, then the total.
+        reads = Signal.like(read.addr)
+        m.d.sync += reads.eq(Mux(order.first, zeros, order.address))
+        m.d.comb += read.addr.eq(reads)
+        asked = Signal.like(order)
+        address = Signal.like(order.address)
+        done_address = Signal.like(order.address)
+        m.d.sync += [asked.eq(order), address.eq(asked.address), done_address.eq(address)]
+        taken = Signal()
+        taken_first = Signal()
+        taken_last = Signal()
+        taken_adds = Signal()
+        """The vector completes a sum: the first of its window, the last, added to those before."""
+        written = Signal()
+        is_result = asked.valid & asked.result
+        m.d.sync += [
+            taken.eq(is_result),
+            taken_first.eq(asked.window_first),
+            taken_last.eq(is_result & asked.window_last),
+            taken_adds.eq(asked.result & asked.pool_sum & ~asked.window_first),
+            # Not even a wrong program takes the zeros away.
+            written.eq(asked.valid & ~asked.result & (asked.address != zeros)),
+        ]
+        done = Signal()
+        done_first = Signal()
+        done_last = Signal()
+        done_adds = Signal()
+        done_written = Signal()
+        m.d.sync += [
+            done.eq(taken),
+            done_first.eq(taken_first),
+            done_last.eq(taken_last),
+            done_adds.eq(taken_adds),
+            done_written.eq(written),
+            self.push.eq(done_last.replicate(cfg.cols)),
+        ]
+        totals = []
+        for c in range(cfg.cols):
+            stored = read.data[c * width : (c + 1) * width].as_signed()
+            total = Signal(signed(width), name=f"total_{c}", reset_less=True)
+            totals.append(total)
+            before = (self.sums[c] + stored)[:width]
+            m.d.sync += total.eq(before ^ taken_adds.replicate(width))
+            complement = Signal(width, name=f"complement_{c}", reset_less=True)
+            pooled = (~complement).as_signed()
+            larger = total - pooled
+            with m.If(done & (done_first | done_adds | ~larger[width])):
+                m.d.sync += complement.eq(Mux(done_adds, larger[:width], ~total))
+            m.d.comb += self.pooled[c].eq(pooled)
+        m.d.comb += [
+            write.addr.eq(done_address),
+            write.data.eq(Cat(totals)),
+            write.en.eq(done_written),
+        ]

@@ -11,6 +11,17 @@ from .pe_row import PERow
 from .target import multiplier_blocks
 
 
+def array_ports(cfg: Config) -> dict[str, wiring.Member]:
+    """Ports of `Array`, and of the other form, `Tree`."""
+    return {
+        "a":    In(layouts.activations(cfg)),
+        "swap": In(1),
+        "tag":  In(layouts.tag(cfg)),
+        "w":    In(layouts.weights(cfg)).array(cfg.weight_ports),
+        "sums": Out(layouts.sums(cfg)),
+    }  # fmt: skip
+
+
 class Array(wiring.Component):
     """Multiplies slices of activations by a tile of weights.
 
@@ -37,6 +48,9 @@ class Array(wiring.Component):
         Sums of products over the rows.
     """
 
+    SWAP_AHEAD = 0
+    """Cycles from a swap to its slice."""
+
     a: data.View
     swap: Signal
     tag: data.View
@@ -45,13 +59,7 @@ class Array(wiring.Component):
 
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
-        super().__init__({
-            "a":    In(layouts.activations(cfg)),
-            "swap": In(1),
-            "tag":  In(layouts.tag(cfg)),
-            "w":    In(layouts.weights(cfg)).array(cfg.weight_ports),
-            "sums": Out(layouts.sums(cfg)),
-        })  # fmt: skip
+        super().__init__(array_ports(cfg))
 
     @staticmethod
     def latency(cfg: Config) -> int:

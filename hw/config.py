@@ -53,6 +53,8 @@ class Config:
     """Bits of a beat of the host link: 8, 16, 32 or 64."""
     product_registers: int = 2
     """Registers behind each multiplier."""
+    adder_tree: int = 0
+    """Add the products of a column in a tree (1), all in the same cycle, or from PE to PE (0)."""
     serial_requant: int = 0
     """Requantize with few cells (1), a value every `requant_cycles`, or a value every cycle (0)."""
     prefetch: int = 1
@@ -181,6 +183,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "trace_depth": (0, 1 << 12),
     "link_width": (8, 64),
     "product_registers": (1, 3),
+    "adder_tree": (0, 1),
     "serial_requant": (0, 1),
     "prefetch": (0, 1),
 }
@@ -208,12 +211,14 @@ NAMED: dict[str, Config] = {
         # is one input slot, and the first layer writes over the image that it reads.
         scratchpad_bytes=4096,
         weight_depth=8192,
-        acc_depth=256,
+        acc_depth=255,
         table_depth=256,
         program_depth=256,
         result_depth=64,
         packet_words=127,
         trace_depth=0,
+        product_registers=1,
+        adder_tree=1,
         serial_requant=1,
         prefetch=0,
     ),

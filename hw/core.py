@@ -188,6 +188,8 @@ class Runner(wiring.Component):
             sequencer.taken.eq(feeder.layer_free),
             sequencer.level.eq(feeder.level),
             feeder.step.eq(sequencer.step),
+            sequencer.result_level.eq(feeder.result_level),
+            feeder.move.eq(sequencer.move),
         ]
 
         # Images in, outputs out.
@@ -210,6 +212,7 @@ class Runner(wiring.Component):
 
         # The datapath.
         m.d.comb += [
+            weights.read.eq(loader.tag.valid),
             weights.address.eq(loader.address),
             lanes.vector.eq(feeder.vector),
             lanes.tag.eq(delayed(m, "tag", loader.tag, WeightMemory.LATENCY)),

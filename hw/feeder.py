@@ -34,6 +34,8 @@ class Feeder(wiring.Component):
     level, step : Out, In
         Without ``cfg.prefetch``: the loop that advances behind this vector, and a cycle later the
         source's step of it.
+    result_level, move : Out, In
+        The same of results: a loop by its number in `isa.RESULT_LEVELS`, and the target's step.
     single, emits : In
         Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
     weights_taken : In
@@ -43,12 +45,12 @@ class Feeder(wiring.Component):
     more_tiles, more_blocks : Out
         Behind the pass that starts, others of this block follow; behind this block, others do.
     input_ready, input_base, input_release : In, In, Out
-        The oldest input slot is full; its address; its last vector goes in this cycle.
+        The oldest input slot is full; its address; its last vector went in the cycle before.
     emit_busy, emit_read, emit_address, emit_taken : In, In, In, Out
         An output is being sent; a word of it is wanted, from there; it is being read instead of a
         slice.
     emit_start, emit_source, emit_words, emit_after : Out
-        The layer that ends in this cycle has an output, and so many results are before it.
+        The layer that ended in the cycle before has an output, and so many results are before it.
     result_push, result : Out
         The vector of the cycle before has a result on its way: where it goes.
     retired : In
@@ -71,6 +73,8 @@ class Feeder(wiring.Component):
     layer_free: Signal
     level: Signal
     step: Signal
+    result_level: Signal
+    move: Signal
     weights_taken: Signal
     weights_ready: Signal
     swap: Signal
@@ -108,6 +112,8 @@ class Feeder(wiring.Component):
             "layer_free":    Out(1),
             "level":         Out(range(len(isa.LEVELS))),
             "step":          In(address),
+            "result_level":  Out(range(len(isa.RESULT_LEVELS))),
+            "move":          In(address),
             "weights_taken": In(1),
             "weights_ready": In(1),
             "swap":          Out(1),
@@ -155,24 +161,18 @@ class Feeder(wiring.Component):
         )
         advancing = _first_false(m, last)
         fire = Signal()
-        over = Signal()
-        next_layer = Signal()
+        # Between two layers a cycle is left free: the decision to send the last vector is so late
+        # that what belongs to the next one could not be enabled in time.
         m.d.comb += [
-            # What belongs to a layer is copied before it is known whether there is one, so that
-            # the decision only enables registers and does not choose what goes into them.
-            over.eq((ends | ~active) if prefetch else ~active),
-            next_layer.eq((fire & ends) | ~active),
-            self.layer_taken.eq(
-                self.layer_valid & self.weights_taken & (next_layer if prefetch else ~active)
-            ),
+            self.layer_taken.eq(self.layer_valid & self.weights_taken & ~active),
             self.layer_free.eq(self.layer_taken if prefetch else fire & ends),
             self.fed.eq(fire),
             self.swap.eq(fire & pass_first),
-            self.input_release.eq(fire & ends & layer.release_input),
         ]
+        m.d.sync += self.input_release.eq(fire & ends & layer.release_input)
 
         push = fire & has_result
-        full, some_earlier, idle = self._pending(m, active, over, next_layer, push)
+        full, some_earlier, idle = self._pending(m, active, push)
         timer = Signal(layer.pass_min.shape())
         assert 1 << len(timer) >= Accumulators.HAZARD
         timing = Signal()
@@ -207,21 +207,24 @@ class Feeder(wiring.Component):
             m.d.sync += [timer.eq(layer.pass_min), timing.eq(layer.pass_min != 0)]
         with m.If(fire | ~active):
             m.d.sync += [
-                layer_first.eq(over),
-                pass_first.eq(pass_last | over),
-                waits_input.eq(over & self.layer.wait_input),
-                waits_emit.eq(over & (self.layer.wait_emit | self.emits)),
+                layer_first.eq(~active),
+                pass_first.eq(pass_last | ~active),
+                waits_input.eq(~active & self.layer.wait_input),
+                waits_emit.eq(~active & (self.layer.wait_emit | self.emits)),
             ]
-            with m.If(over | advancing["block"]):
+            with m.If(~active | advancing["block"]):
                 m.d.sync += sum_first.eq(1)
             with m.Elif(advancing["slice"] | advancing["kernel_y"]):
                 m.d.sync += sum_first.eq(0)
-        with m.If(next_layer):
+        # What belongs to a layer is copied before it is known whether there is one.
+        with m.If(~active):
             m.d.sync += active.eq(self.layer_taken)
             if prefetch:
                 m.d.sync += layer.eq(self.layer)
+        with m.Elif(fire & ends):
+            m.d.sync += active.eq(0)
 
-        after = self._advance(m, layer, fire, active, over, counts, last)
+        after = self._advance(m, layer, fire, active, counts, last)
         with m.If(fire | ~active):
             m.d.sync += [
                 ends.eq(_all(after.values())),
@@ -231,10 +234,10 @@ class Feeder(wiring.Component):
                 self.more_tiles.eq(~_all(after[n] for n in ("tile", *SUM))),
                 has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
             ]
-        self._slack(m, layer, active, fire, over, advancing, slack, some_earlier)
+        self._slack(m, layer, active, fire, advancing, slack, some_earlier)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
-        self._emit(m, layer, fire & ends, next_layer)
-        order = self._order(m, fire, active, over, tile_last, counts)
+        self._emit(m, layer, fire & ends, active)
+        order = self._order(m, fire, active, tile_last, counts)
         m.d.comb += [
             order.first.eq(sum_first),
             order.result.eq(sum_last),
@@ -245,38 +248,34 @@ class Feeder(wiring.Component):
         self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
-    def _pending(
-        self, m: Module, active: Value, over: Value, next_layer: Value, push: Value
-    ) -> tuple[Signal, Signal, Signal]:
+    def _pending(self, m: Module, active: Value, push: Value) -> tuple[Signal, Signal, Signal]:
         """Counts results on their way, and those of them that earlier layers sent. Returns whether
         there is room for no more, whether there are any of earlier layers, and whether there are
         none at all."""
         depth = self.cfg.result_depth
         pending = Signal(range(depth + 1))
         earlier = Signal.like(pending)
-        after = Signal.like(pending)
         full = Signal()
         some_earlier = Signal()
         none = Signal(init=1)
         one = pending == 1
-        # The last vector of a layer always has a result.
-        m.d.comb += [after.eq(pending + active - self.retired), self.emit_after.eq(after)]
+        m.d.comb += self.emit_after.eq(pending - self.retired)
         with m.If(push & ~self.retired):
             m.d.sync += [pending.eq(pending + 1), full.eq(pending == depth - 1), none.eq(0)]
         with m.Elif(~push & self.retired):
             m.d.sync += [pending.eq(pending - 1), full.eq(0), none.eq(one)]
-        with m.If(next_layer):
+        with m.If(~active):
             m.d.sync += [
-                earlier.eq(after),
-                some_earlier.eq(active | (~none & ~(one & self.retired))),
+                earlier.eq(self.emit_after),
+                some_earlier.eq(~none & ~(one & self.retired)),
             ]
         with m.Elif(self.retired & some_earlier):
             m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
         return full, some_earlier, none
 
     def _slack(
-        self, m: Module, layer: data.View, active: Value, fire: Value, over: Value,
-        advancing: dict, slack: Signal, some_earlier: Signal,
+        self, m: Module, layer: data.View, active: Value, fire: Value, advancing: dict,
+        slack: Signal, some_earlier: Signal,
     ) -> None:  # fmt: skip
         """Keeps the difference between `allow` and the results of earlier layers on their way, so
         that the decision needs its sign alone."""
@@ -293,11 +292,10 @@ class Feeder(wiring.Component):
             moved.eq(slack + step + retired),
             kept.eq(slack + retired),
         ]
-        m.d.sync += slack.eq(Mux(fire | ~active, Mux(over, fresh, moved), kept))
+        m.d.sync += slack.eq(Mux(active, Mux(fire, moved, kept), fresh))
 
     def _advance(
-        self, m: Module, layer: data.View, fire: Value, active: Value, over: Value,
-        counts: dict, last: dict,
+        self, m: Module, layer: data.View, fire: Value, active: Value, counts: dict, last: dict,
     ) -> dict[str, Value]:  # fmt: skip
         """Counts the loops: one moves on when those inside it are at their last turn, and starts
         again behind its own. Returns which will be at their last turn behind this vector.
@@ -311,17 +309,17 @@ class Feeder(wiring.Component):
             single, moved = self.single[i], Signal(name=f"{n}_moved")
             if self.cfg.prefetch:
                 single = Signal(name=f"{n}_single", reset_less=True)
-            m.d.comb += moved.eq(Mux(over, self.single[i], Mux(last[n], single, at_last)))
+            m.d.comb += moved.eq(Mux(active, Mux(last[n], single, at_last), self.single[i]))
             with m.If((fire & inner) | ~active):
                 m.d.sync += last[n].eq(moved)
-                with m.If(over | last[n]):
+                with m.If(~active | last[n]):
                     m.d.sync += count.eq(1)
                 with m.Else():
                     m.d.sync += count.eq(count + 1)
                 if self.cfg.prefetch:
-                    with m.If(over):
+                    with m.If(~active):
                         m.d.sync += single.eq(self.single[i])
-            after[n] = Mux(inner | over, moved, last[n])
+            after[n] = Mux(inner | ~active, moved, last[n])
             inner = inner & last[n]
         return after
 
@@ -332,10 +330,8 @@ class Feeder(wiring.Component):
         """Where results go and what requantizes them, a cycle behind the decision."""
         done = Signal()
         tile_last = Signal()
-        move = Signal.like(self.result.target, reset_less=True)
-        for n, moving in _first_false(m, {n: last[n] for n in isa.RESULT_LEVELS}, "move").items():
-            with m.If(moving):
-                m.d.sync += move.eq(layer[f"move_{n}"])
+        moving = _first_false(m, {n: last[n] for n in isa.RESULT_LEVELS}, "move")
+        move = self._chosen(m, "move", layer, moving, self.result_level, self.move)
         m.d.sync += [
             self.result_push.eq(push),
             self.result.beats_last.eq(Mux(last["tile"], layer.tail_beats_last, layer.beats_last)),
@@ -350,27 +346,27 @@ class Feeder(wiring.Component):
                 Mux(layer_first | tile_last, layer.table, table + self.result.beats_last + 1)
             )
 
-    def _emit(self, m: Module, layer: data.View, ended: Value, next_layer: Value) -> None:
+    def _emit(self, m: Module, layer: data.View, ended: Value, active: Value) -> None:
         emits = self.emits
         if self.cfg.prefetch:
             emits = Signal(reset_less=True)
-            with m.If(next_layer):
+            with m.If(~active):
                 m.d.sync += emits.eq(self.emits)
+        m.d.sync += self.emit_start.eq(ended & emits)
         m.d.comb += [
-            self.emit_start.eq(ended & emits),
             self.emit_source.eq(layer.emit_source),
             self.emit_words.eq(layer.emit_words),
         ]
 
     def _order(
-        self, m: Module, fire: Value, active: Value, over: Value, tile_last: Value, counts: dict,
+        self, m: Module, fire: Value, active: Value, tile_last: Value, counts: dict
     ) -> data.View:  # fmt: skip
         """What the accumulators do with this vector; their address counts the vectors of a block's
         k."""
         order = Signal(layouts.accumulate(self.cfg))
         address = Signal(range(self.cfg.acc_depth), reset_less=True)
         with m.If(fire | ~active):
-            m.d.sync += address.eq(Mux(tile_last | over, 0, address + 1))
+            m.d.sync += address.eq(Mux(tile_last | ~active, 0, address + 1))
         m.d.comb += [
             order.valid.eq(fire),
             order.address.eq(address),
@@ -384,7 +380,7 @@ class Feeder(wiring.Component):
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
-        step = self._step(m, layer, advancing)
+        step = self._chosen(m, "step", layer, advancing, self.level, self.step)
         base = Signal(width)
         address = Signal(width)
         first = Signal()
@@ -415,17 +411,20 @@ class Feeder(wiring.Component):
             self.vector.emit.eq(emit),
         ]
 
-    def _step(self, m: Module, layer: data.View, advancing: dict) -> Signal:
-        """The step behind the vector of the cycle before: kept here, or with the program."""
+    def _chosen(
+        self, m: Module, prefix: str, layer: data.View, chosen: dict, number: Signal, there: Signal
+    ) -> Signal:
+        """The step of the loop that was chosen in the cycle before: kept here, or `there`, where it
+        is asked for by its number."""
         if not self.cfg.prefetch:
-            for i, n in enumerate(isa.LEVELS):
-                with m.If(advancing[n]):
-                    m.d.comb += self.level.eq(i)
-            return self.step
-        step = Signal(self.cfg.address_width)
-        for n in isa.LEVELS:
-            with m.If(advancing[n]):
-                m.d.sync += step.eq(layer[f"step_{n}"])
+            for i, choice in enumerate(chosen.values()):
+                with m.If(choice):
+                    m.d.comb += number.eq(i)
+            return there
+        step = Signal(self.cfg.address_width, name=prefix, reset_less=True)
+        for n, choice in chosen.items():
+            with m.If(choice):
+                m.d.sync += step.eq(layer[f"{prefix}_{n}"])
         return step
 
 

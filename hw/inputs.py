@@ -29,11 +29,11 @@ class Inputs(wiring.Component):
     base : Out
         Its address.
     release : In
-        Its last vector goes in this cycle: the next slot is the oldest from now on, and it may be
+        Its last vector went a cycle ago: the next slot is the oldest from now on, and it may be
         filled again `RELEASE` cycles later, when that vector has been read.
     """
 
-    RELEASE = 2
+    RELEASE = 1
 
     i: stream.Interface
     ring: data.View

@@ -11,6 +11,12 @@ from .config import Config
 from .delay import delayed
 from .results import Results
 from .scratchpad import Scratchpad
+from .tree import Tree
+
+
+def array_form(cfg: Config) -> type[Array] | type[Tree]:
+    """What multiplies in a lane."""
+    return Tree if cfg.adder_tree else Array
 
 
 def _members(cfg: Config) -> dict[str, wiring.Member]:
@@ -78,20 +84,22 @@ class Lane(wiring.Component):
         m = Module()
         cfg = self.cfg
         m.submodules.scratchpad = scratchpad = Scratchpad(cfg)
-        m.submodules.array = array = Array(cfg)
+        form = array_form(cfg)
+        m.submodules.array = array = form(cfg)
         m.submodules.accumulators = accumulators = Accumulators(cfg)
         m.submodules.results = results = Results(cfg)
 
         connect(m, flipped(self.input), scratchpad.input)
         connect(m, flipped(self.bus), scratchpad.bus)
-        to_sums = Scratchpad.LATENCY + Array.latency(cfg) - Accumulators.LEAD
+        to_sums = Scratchpad.LATENCY + form.latency(cfg) - Accumulators.LEAD
+        to_swap = Scratchpad.LATENCY - form.SWAP_AHEAD
         m.d.comb += [
             scratchpad.running.eq(self.running),
             scratchpad.address.eq(self.vector.address),
             scratchpad.results.eq(self.bytes),
             self.word.eq(scratchpad.word),
             array.a.eq(scratchpad.slice),
-            array.swap.eq(delayed(m, "swap", self.vector.swap, Scratchpad.LATENCY)),
+            array.swap.eq(delayed(m, "swap", self.vector.swap, to_swap)),
             array.tag.eq(self.tag),
             *(i.eq(o) for i, o in zip(array.w, self.w, strict=True)),
             accumulators.order.eq(delayed(m, "order", self.vector.accumulate, to_sums)),

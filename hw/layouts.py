@@ -39,6 +39,11 @@ def products(cfg: Config) -> data.ArrayLayout:
     return data.ArrayLayout(signed(16), cfg.cols)
 
 
+def pair_sums(cfg: Config) -> data.ArrayLayout:
+    """One sum of two products for each column."""
+    return data.ArrayLayout(signed(17), cfg.cols)
+
+
 def sums(cfg: Config) -> data.ArrayLayout:
     """One partial sum for each column."""
     return data.ArrayLayout(signed(cfg.sum_width), cfg.cols)

@@ -1,5 +1,6 @@
 """The multipliers of a row of processing elements, made of what the part has."""
 
+import operator
 from itertools import pairwise
 
 from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, Value
@@ -88,13 +89,13 @@ class RowMultipliers(wiring.Component):
             if form == "ice40":
                 for c in range(0, cfg.cols, 2):
                     pair = range(c, min(c + 2, cfg.cols))
-                    m.submodules[f"block_{c}"] = _sb_mac16(
+                    m.submodules[f"block_{c}"] = sb_mac16(
                         Cat(a[i] for i in pair),
                         Cat(w[i] for i in pair),
                         Cat(stages[0][i] for i in pair),
                     )
             else:
-                multiply = product_of_luts if part is not None else lambda x, y: x * y
+                multiply = PRODUCT_FORMS[part is not None]
                 for c in range(cfg.cols):
                     m.d.sync += stages[0][c].eq(multiply(a[c], w[c]))
         for before, after in pairwise(stages):
@@ -188,9 +189,27 @@ def _mult18x18d(a: Value, w: Value, take: Value, product: Value) -> Instance:
     )
 
 
-def _sb_mac16(a: Value, w: Value, products: Value) -> Instance:
-    """An iCE40 block in its mode of two products of 8 bits, both from its registers."""
-    odd = 16 - len(a)
+def sb_mac16(
+    a: Value, w: Value, o: Value, *, hold: Value | None = None, add: Value | None = None
+) -> Instance:
+    """An iCE40 block in its mode of two products of 8 bits, both from its registers.
+
+    With `hold` it has a register for the weights, which keeps them while that is high. With `add`
+    its two adders of 16 bits put the halves of that to the products, into another register.
+    """
+    unused = set(MAC16_ZEROS)
+    options: dict[str, object] = {}
+    if hold is not None:
+        options |= {"p_B_REG": 1, "i_BHOLD": hold}
+        unused.remove("BHOLD")
+    if add is None:
+        options |= {"p_TOPOUTPUT_SELECT": 2, "p_BOTOUTPUT_SELECT": 2}
+        high = low = Const(0, 16)
+    else:
+        options |= {f"p_{half}OUTPUT_SELECT": 1 for half in ("TOP", "BOT")}
+        options |= {f"p_{half}ADDSUB_LOWERINPUT": 1 for half in ("TOP", "BOT")}
+        options |= {f"p_{half}ADDSUB_UPPERINPUT": 1 for half in ("TOP", "BOT")}
+        low, high = add[:16], add[16:]
     return Instance(
         "SB_MAC16",
         p_MODE_8x8=1,
@@ -198,16 +217,15 @@ def _sb_mac16(a: Value, w: Value, products: Value) -> Instance:
         p_B_SIGNED=1,
         p_TOP_8x8_MULT_REG=1,
         p_BOT_8x8_MULT_REG=1,
-        p_TOPOUTPUT_SELECT=2,
-        p_BOTOUTPUT_SELECT=2,
         i_CLK=ClockSignal(),
         i_CE=Const(1),
-        i_A=Cat(a, Const(0, odd)),
-        i_B=Cat(w, Const(0, odd)),
-        i_C=Const(0, 16),
-        i_D=Const(0, 16),
-        **{f"i_{name}": Const(0) for name in MAC16_ZEROS},
-        o_O=Cat(products, Signal(32 - len(products))),
+        i_A=Cat(a, Const(0, 16 - len(a))),
+        i_B=Cat(w, Const(0, 16 - len(w))),
+        i_C=high,
+        i_D=low,
+        **{f"i_{name}": Const(0) for name in sorted(unused)},
+        **options,
+        o_O=Cat(o, Signal(32 - len(o))),
     )
 
 
@@ -216,3 +234,6 @@ MAC16_ZEROS = (
     "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN",
 )  # fmt: skip
 """Controls of the block that this mode does not use."""
+
+PRODUCT_FORMS = (operator.mul, product_of_luts)
+"""What synthesis makes of a product, in a block of its own if it can, and one that never is."""

@@ -1,6 +1,6 @@
 """Reads the program and keeps the next instruction ready."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -14,7 +14,8 @@ class Sequencer(wiring.Component):
 
     Without ``cfg.prefetch`` it fetches once the one before is over. Nobody copies the instruction
     then, and the steps of the source are not even kept here: nothing else reads the program
-    memory, so it gives them when they are asked for.
+    memory, so it gives them when they are asked for. Those of the target are in a memory of their
+    own.
 
     Attributes
     ----------
@@ -33,6 +34,8 @@ class Sequencer(wiring.Component):
     level, step : In, Out
         Without ``cfg.prefetch``, while there is an instruction: a loop by its number in
         `isa.LEVELS`, and a cycle later the source's step of it.
+    result_level, move : In, Out
+        The same of `isa.RESULT_LEVELS` and the target's step.
     finished : Out
         The last batch has been handed out to its end; holds while `running` does.
     bus : In
@@ -55,6 +58,8 @@ class Sequencer(wiring.Component):
     taken: Signal
     level: Signal
     step: Signal
+    result_level: Signal
+    move: Signal
     finished: Signal
     bus: wiring.PureInterface
 
@@ -72,6 +77,8 @@ class Sequencer(wiring.Component):
             "taken":    In(1),
             "level":    In(range(len(isa.LEVELS))),
             "step":     Out(cfg.address_width),
+            "result_level": In(range(len(isa.RESULT_LEVELS))),
+            "move":     Out(cfg.address_width),
             "finished": Out(1),
             "bus":      In(layouts.host_bus(cfg, isa.Space.PROGRAM)),
         })  # fmt: skip
@@ -110,6 +117,8 @@ class Sequencer(wiring.Component):
         came = Signal.like(asked)
         """Words of it that are there."""
         coming = Signal()
+        if not cfg.prefetch:
+            self._moves(m, came, coming, read.data)
         batches_left = Signal(32)
         op = self.layer.op
 
@@ -147,3 +156,19 @@ class Sequencer(wiring.Component):
                 with m.If(~self.running):
                     m.next = "STOPPED"
         return m
+
+    def _moves(self, m: Module, came: Signal, coming: Signal, word: Value) -> None:
+        """Keeps the steps of the target as their words come by."""
+        count = len(isa.RESULT_LEVELS)
+        first = isa.LAYER_FIELDS[f"move_{isa.RESULT_LEVELS[0]}"].word
+        m.submodules.moves = moves = Memory(
+            shape=self.cfg.address_width, depth=count, init=[], attrs={"ram_style": "block"}
+        )
+        read, write = moves.read_port(), moves.write_port()
+        m.d.comb += [
+            write.addr.eq(came - first),
+            write.data.eq(word),
+            write.en.eq(coming & (came >= first) & (came < first + count)),
+            read.addr.eq(self.result_level),
+            self.move.eq(read.data),
+        ]

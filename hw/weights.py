@@ -19,11 +19,12 @@ class WeightMemory(wiring.Component):
     ----------
     running : In
         The array reads; else the host may.
-    address : In
+    read, address : In
         Row for port 0; port ``p`` reads the same row ``p * cfg.load_cycles`` cycles later, when the
-        part of the array that it feeds wants it.
+        part of the array that it feeds wants it. In front of an adder tree all read at once.
     w : Out, one for each port
-        Weights, `LATENCY` cycles after the address.
+        Weights, `LATENCY` cycles after the address; in front of an adder tree until the next read
+        has come as far.
     bus : In
         The host's side.
     """
@@ -31,6 +32,7 @@ class WeightMemory(wiring.Component):
     LATENCY = 4
 
     running: Signal
+    read: Signal
     address: Signal
     w: list[data.View]
     bus: wiring.PureInterface
@@ -39,6 +41,7 @@ class WeightMemory(wiring.Component):
         self.cfg = cfg
         super().__init__({
             "running": In(1),
+            "read":    In(1),
             "address": In(range(cfg.weight_depth)),
             "w":       Out(layouts.weights(cfg)).array(cfg.weight_ports),
             "bus":     In(layouts.host_bus(cfg, isa.Space.WEIGHTS)),
@@ -49,18 +52,22 @@ class WeightMemory(wiring.Component):
         cfg = self.cfg
         words = []
         late = self.address
+        if cfg.adder_tree:
+            late = self._held(m)
         for p in range(cfg.weight_ports):
-            # The registers that a block RAM has around it anyway, and the distance between ports.
-            for i in range(self.LATENCY - 2 if p == 0 else cfg.load_cycles):
-                later = Signal.like(self.address, name=f"address_{p}_{i}")
-                m.d.sync += later.eq(late)
-                late = later
+            if not cfg.adder_tree:
+                # The registers that a block RAM has around it anyway, and the distance between
+                # ports.
+                late = delayed(
+                    m, f"address_{p}", late, self.LATENCY - 2 if p == 0 else cfg.load_cycles
+                )
             m.submodules[f"bank_{p}"] = bank = _bank(cfg, platform)
             m.d.comb += [
                 bank.read_address.eq(Mux(self.running, late, self.bus.row)),
                 bank.row.eq(self.bus.row),
             ]
-            m.d.sync += self.w[p].eq(bank.r_data)
+            domain = "comb" if cfg.adder_tree else "sync"
+            m.d[domain] += self.w[p].eq(bank.r_data)
             for i in range(cfg.port_words):
                 mine = slice(4 * i, min(4 * i + 4, cfg.cols))
                 count = mine.stop - mine.start
@@ -70,9 +77,18 @@ class WeightMemory(wiring.Component):
                     bank.w_data[8 * mine.start : 8 * mine.stop].eq(self.bus.w_data),
                 ]
                 words.append(self.w[p].as_value()[8 * mine.start : 8 * mine.stop])
-        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
+        # The bus holds its row and word: what comes a cycle early stays.
+        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1 - cfg.adder_tree)
         m.d.sync += self.bus.r_data.eq(Array(words)[word])
         return m
+
+    def _held(self, m: Module) -> Signal:
+        """The address of the last read, so late that its word, straight from the memory, is in
+        time: the memory itself keeps the word."""
+        held = Signal.like(self.address)
+        with m.If(self.read):
+            m.d.sync += held.eq(self.address)
+        return delayed(m, "held", held, self.LATENCY - 2)
 
 
 def _bank(cfg: Config, platform: object) -> "Bank | SinglePortBank":
@@ -194,7 +210,7 @@ class Loader(wiring.Component):
 
     A tile takes ``cfg.load_cycles`` cycles from the one behind the swap that frees the shadow.
     `ready` is early enough that a pass which starts with it finds the whole tile: passes no shorter
-    than a load follow each other without a gap, also across layers.
+    than a load follow each other without a gap within a layer.
 
     Attributes
     ----------

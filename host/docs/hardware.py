@@ -6,9 +6,9 @@ from host.cost import result_latency, retire
 from host.docs.markdown import described, table
 from hw import config, isa, uart_frame
 from hw.accumulator import Accumulators
-from hw.array import Array
 from hw.config import LIMITS, NAMED, Config
 from hw.feeder import Feeder
+from hw.lane import array_form
 from hw.results import Results
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
@@ -137,9 +137,9 @@ def _latencies() -> str:
     stages: list[tuple[str, str, Callable[[Config], int]]] = [
         ("feeder", "decision to address", lambda c: Feeder.LATENCY),
         ("scratchpad", "address to slice", lambda c: Scratchpad.LATENCY),
-        ("array", "slice to the sum of column 0", Array.latency),
+        ("array", "slice to the sum of column 0", lambda c: array_form(c).latency(c)),
         ("accumulators", "sum to pooled result, column 0", lambda c: Accumulators.LATENCY),
-        ("results", "until a reader meets every column", lambda c: c.cols - c.beats + 1),
+        ("results", "until a reader meets every column", lambda c: Results.waits(c) + 1),
         ("results, table", "read", lambda c: Results.LATENCY),
         ("requantizer", "accumulator to int8", lambda c: retire(c) - Results.LATENCY),
         (

@@ -1,5 +1,6 @@
 """Makes benchmarks/resources.json: what Yosys, and for some nextpnr, make of configurations drawn
-over all that the explorer may propose. Run it again to go on; what is there is kept.
+over all that the explorer may propose, in the style of their device. Run it again to go on; what
+is there is kept.
 
     python -m host.explore.collect ecp5 --points 48 --placed 12
     python -m host.explore.collect ice40 --points 48 --placed 16
@@ -11,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from host.errors import LeptonError
@@ -18,31 +20,41 @@ from host.explore.resources import POINTS, VERSION, Model, read
 from host.program import write_whole
 from host.synth import DEVICES, synthesize
 from host.synth.tools import SynthesisError
-from hw.config import Config
+from hw.config import NAMED, Config
 from hw.errors import ConfigError
 from sim.build import hardware_hash
 
 FAMILIES = {"ice40": ("up5k",), "ecp5": ("ecp5-85k", "ecp5-25k", "ecp5-85k")}
 """The devices of the points of each family, in turns."""
-LARGEST = {"up5k": 60, "ecp5-25k": 90, "ecp5-85k": 240}
-"""PEs; with more, Yosys takes minutes."""
-SEED = 6
+NAMED_POINTS = {
+    "ice40": (("up5k", "up5k"),),
+    "ecp5": (
+        ("ecp5-25k", "ecp5-25k"), ("ecp5-85k", "ecp5-85k"), ("ecp5-85k", "default"),
+        ("ecp5-85k", "wide"), ("ecp5-25k", "tiny"),
+    ),
+}  # fmt: skip
+"""Devices and configurations that have a name: others build them anyway, and the cache has them."""
+LARGEST = {"up5k": 28, "ecp5-25k": 90, "ecp5-85k": 200}
+"""PEs; with more, Yosys takes minutes, or the core is far larger than the part."""
+SEED = 7
 
 
 def drawn(family: str) -> Iterator[tuple[str, Config]]:
-    """Devices and configurations without end, the same ones always."""
+    """Devices and configurations without end, the same ones always: first some that have a name."""
+    yield from ((device, NAMED[name]) for device, name in NAMED_POINTS[family])
     source = random.Random(f"{family} {SEED}")
     turn = 0
     small = family == "ice40"
     while True:
         device = FAMILIES[family][turn % len(FAMILIES[family])]
         try:
-            cfg = Config(
-                rows=source.randint(2, 12 if small else 32),
-                cols=source.randint(2, 8 if small else 16),
+            cfg = replace(
+                NAMED[device],
+                rows=source.randint(4 if small else 2, 12 if small else 32),
+                cols=source.randint(1 if small else 2, 4 if small else 16),
                 lanes=source.choice([1, 1, 1, 2] if small else [1, 1, 2, 3, 4]),
                 weight_ports=source.choice([1, 1, 2, 3, 4]),
-                requantizers=source.choice([1, 1, 1, 2, 3]),
+                requantizers=source.choice([1, 1, 1, 2] if small else [1, 1, 1, 2, 3]),
                 acc_width=source.choice([22, 24, 28, 32]),
                 acc_depth=source.choice([64, 128, 256, 512]),
                 result_depth=source.choice([16, 32, 64]),

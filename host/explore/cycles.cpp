@@ -157,9 +157,9 @@ struct Model {
         }
         end = now - 1;
         swap = start;
-        if (l.release_input) released.push_back(end);
+        if (l.release_input) released.push_back(end + 1);
         if (l.emit_words) {
-            i64 header = std::max(end + 1, retired.back() + 1) + 1;
+            i64 header = std::max(end + 2, retired.back() + 1) + 1;
             for (i64 i = 0; i < l.emit_words; ++i) steals.push_back(header + 1 + m.read * i);
             busy_until = steals.back() + m.read;
             stamps.push_back(steals.back() + m.read_to_stamp - 1);
@@ -170,7 +170,7 @@ struct Model {
         i64 end = 0, swap = 0, valid = m.fetch;
         for (i64 number = 0; number < count * m.batches; ++number) {
             i64 loaded = number && valid <= swap ? swap : std::max(valid, swap + 1);
-            i64 took = std::max(loaded + 1, end);
+            i64 took = std::max(loaded + 1, end + 1);
             i64 index = number % count;
             // Nothing is fed until then: words of output that are read meanwhile cost nothing.
             while (steal < steals.size() && steals[steal] < took + 1) ++steal;

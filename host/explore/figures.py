@@ -2,6 +2,7 @@
 the configurations that had a name before there was one. Run it again to go on.
 
     python -m host.explore.figures ecp5-85k --minutes 30
+    python -m host.explore.figures all --minutes 60          # each device, and what was before
 """
 
 import argparse
@@ -28,7 +29,9 @@ from sim.cache import cache_folder
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
 VERSION = 1
-MODEL, BATCH = "lenet-cifar10", 16
+MODEL = "lenet-cifar10"
+BATCHES = {"up5k": 1, "ecp5-25k": 16, "ecp5-85k": 16}
+"""Images of a batch on each device: two do not fit the block RAM of the smallest."""
 BEFORE = ("tiny", "default", "wide")
 """The configurations that had a name before the explorer."""
 SEEDS = 3
@@ -46,13 +49,14 @@ def results() -> dict[str, Any]:
     return found
 
 
-def before(device_name: str) -> dict[str, dict[str, Any]]:
+def measure_named(device_name: str) -> dict[str, dict[str, Any]]:
     """What the named configurations reach on a device, or why they do not."""
     graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
     found: dict[str, dict[str, Any]] = {}
+    batch = BATCHES[device_name]
     for name in BEFORE:
         cfg = named(name)
-        cycles = predict(compile(graph, cfg, batch=BATCH)).cycles_per_image
+        cycles = predict(compile(graph, cfg, batch=batch)).cycles_per_image
         built = synthesize(cfg, device, tell=lambda _: None)
         used = built.usage.record()
         found[name] = {"cycles_per_image": cycles, **used, "mhz": None, "images_per_s": None}
@@ -65,14 +69,17 @@ def before(device_name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def measure(device_name: str, minutes: float, variants: list[str]) -> dict[str, Any]:
+def measure(
+    device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
+) -> dict[str, Any]:
     """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
     graphs = {name: catalog.find(name).quantize(16) for name in (MODEL, *variants)}
     folder = cache_folder() / "explore"
     folder.mkdir(parents=True, exist_ok=True)
     question = Question(
-        graphs, (device_name,), BATCH, Wishes(), budget_s=60 * minutes, shapes=SHAPES
-    )
+        graphs, (device_name,), BATCHES[device_name], Wishes(max_luts=max_luts),
+        budget_s=60 * minutes, shapes=SHAPES,
+    )  # fmt: skip
     path = folder / f"{device_name}-{'-'.join(Path(v).name for v in variants) or 'plain'}.db"
     answer = explore(question, path, Said())
     report.write(answer, folder)
@@ -103,13 +110,14 @@ def confirm(candidate: Candidate, graph: Any) -> None:
 def speed(device_name: str) -> float:
     """Distinct configurations per second of one processor, cycles and resources."""
     graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
+    batch = BATCHES[device_name]
     import random
     import time
 
     from host.explore.space import Shape, Space
 
-    space = Space({MODEL: Evaluator(graph, BATCH)}, {device.family: fitted(device.family)},
-                  {device.name: device}, BATCH)  # fmt: skip
+    space = Space({MODEL: Evaluator(graph, batch)}, {device.family: fitted(device.family)},
+                  {device.name: device}, batch)  # fmt: skip
     source = random.Random(1)
     start, stop = time.process_time(), 0.0
     while stop - start < 10:
@@ -134,25 +142,44 @@ class Said(Watcher):
 def main(arguments: list[str]) -> int:
     """Measures one device, or the speed of the models."""
     parser = argparse.ArgumentParser(prog="python -m host.explore.figures", description=__doc__)
-    parser.add_argument("device", choices=list(DEVICES))
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("device", choices=[*DEVICES, "all"])
+    parser.add_argument("--minutes", type=float, default=30, help="for each device")
+    parser.add_argument("--max-luts", type=int, help="no larger cores: they take less time")
     parser.add_argument("--variant", action="append", default=[])
     parser.add_argument("--before", action="store_true", help="only the named configurations")
     parser.add_argument("--speed", action="store_true", help="only how fast the models are")
     chosen = parser.parse_args(arguments)
+    if chosen.device == "all":
+        for device in DEVICES:
+            _store(device, chosen, before=True)
+            _store(device, chosen, before=False)
+        return 0
     stored = results()
     if chosen.speed:
         stored["configurations_per_s"] = round(speed(chosen.device))
         print(f"{stored['configurations_per_s']:,} configurations per second and processor")
+        _write(stored)
     else:
-        entry = stored["devices"].setdefault(chosen.device, {})
-        if chosen.before:
-            entry["before"] = before(chosen.device)
-        else:
-            entry |= measure(chosen.device, chosen.minutes, chosen.variant)
-        print(json.dumps(entry, indent=2))
-    write_whole(RESULTS, (json.dumps(stored, indent=2) + "\n").encode())
+        _store(chosen.device, chosen, before=chosen.before)
     return 0
+
+
+def _store(device: str, chosen: argparse.Namespace, *, before: bool) -> None:
+    """Measures one thing of one device and keeps it at once."""
+    found = (
+        {"before": measure_named(device)}
+        if before
+        else measure(device, chosen.minutes, chosen.variant, chosen.max_luts)
+    )
+    stored = results()
+    entry = stored["devices"].setdefault(device, {})
+    entry |= found
+    print(json.dumps(entry, indent=2))
+    _write(stored)
+
+
+def _write(stored: dict[str, Any]) -> None:
+    write_whole(RESULTS, (json.dumps(stored, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

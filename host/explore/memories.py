@@ -38,12 +38,14 @@ def shapes(cfg: Config) -> list[Shape]:
     # As `layouts.result` has it, which takes long to ask.
     target = cfg.address_width + (cfg.table_depth - 1).bit_length()
     result = target + (max(2, cfg.beats) - 1).bit_length()
+    # Columns in step share a memory; that of the accumulators has a row of zeros.
+    memories, wide = (lanes, columns * acc) if cfg.adder_tree else (lanes * columns, acc)
     bank_depth = cfg.scratchpad_bytes // (2 * cfg.bank_bytes)
     found = [
         Shape(cfg.weight_ports, 8 * columns, cfg.weight_depth, bytewise=True, single_port=True),
         Shape(2 * lanes, 8 * cfg.bank_bytes, bank_depth, bytewise=True),
-        Shape(lanes * columns, acc, cfg.acc_depth),
-        Shape(lanes * columns, acc, cfg.result_depth),
+        Shape(memories, wide, cfg.acc_depth + cfg.adder_tree),
+        Shape(memories, wide, cfg.result_depth),
         Shape(cfg.requantizers, 32 * isa.TABLE_WORDS, cfg.table_depth),
         Shape(1, 32, cfg.program_depth),
         Shape(1, RECEIVED_BITS, packets),

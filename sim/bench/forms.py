@@ -16,6 +16,7 @@ from cocotb.triggers import ClockCycles
 
 from hw.config import Config
 from hw.multiplier import RegisteredProduct, RowMultipliers
+from hw.pairs import PairProducts
 from hw.target import Target
 from hw.weights import Bank, SinglePortBank
 from sim import cells
@@ -30,8 +31,8 @@ class Check:
     """Two forms of one thing, a part's and the generic one, and Verilog that compares them."""
 
     name: str
-    generic: RowMultipliers | RegisteredProduct | Bank
-    vendor: RowMultipliers | RegisteredProduct | SinglePortBank
+    generic: RowMultipliers | PairProducts | RegisteredProduct | Bank
+    vendor: RowMultipliers | PairProducts | RegisteredProduct | SinglePortBank
     bench: str
     """Of a module `NAME` that instantiates `NAME_generic` and `NAME_vendor`."""
 
@@ -40,6 +41,13 @@ def multipliers(name: str, cfg: Config, *, blocks: bool = True) -> Check:
     """A row's multipliers: in blocks, or in LUTs once the blocks have run out."""
     text = MULTIPLIERS.format(name=name, cols=cfg.cols, latency=RowMultipliers.latency(cfg))
     return Check(name, RowMultipliers(cfg), RowMultipliers(cfg, blocks=blocks), text)
+
+
+def pairs(name: str, cfg: Config, rows: int = 2, *, blocks: bool = True) -> Check:
+    """Two rows of products, or one, added in each column."""
+    text = PAIRS.format(name=name, cols=cfg.cols, rows=rows, latency=PairProducts.latency(cfg))
+    vendor = PairProducts(cfg, rows=rows, blocks=blocks)
+    return Check(name, PairProducts(cfg, rows=rows), vendor, text)
 
 
 def products(name: str, a: Shape, b: Shape) -> Check:
@@ -120,6 +128,53 @@ module {name}(input clk, output reg [31:0] compared, output reg [31:0] wrong);
     if (n >= 16) begin
       compared <= compared + 1;
       wrong <= wrong + (found != expected || found[15:0] != product[{latency}-1]);
+    end
+  end
+endmodule
+"""
+
+PAIRS = """
+// First every weight with every activation in the first row, then both at random, taken over at any
+// time. The second row has the same factors for every other weight, also the lowest.
+module {name}(input clk, output reg [31:0] compared, output reg [31:0] wrong);
+  wire [63:0] random, more;
+  stimulus s(clk, random);
+  assign more = {{random[30:0], random[63:31]}};
+  reg [31:0] n = 0;
+  initial {{compared, wrong}} = 0;
+  wire exhaustive = n < 65536 + 512;
+  wire same = exhaustive ? n[8] ^ n[15] : n[9];
+  wire swap = exhaustive ? n[7:0] == 8'hff : random[1:0] == 0;
+  wire [15:0] a, after = n[15:0] + 1;
+  assign a[7:0] = exhaustive ? n[7:0] : random[7:0];
+  assign a[15:8] = same ? a[7:0] : more[7:0];
+  wire [16*{cols}-1:0] w;
+  wire [17*{cols}-1:0] expected, found;
+  genvar c;
+  generate for (c = 0; c < {cols}; c = c + 1) begin
+    assign w[8*c +: 8] = exhaustive ? after[15:8] : random[8+5*c +: 8] ^ more[3*c +: 8];
+    assign w[8*({cols}+c) +: 8] = same ? w[8*c +: 8] : more[8+5*c +: 8] ^ random[3*c +: 8];
+  end endgenerate
+  {name}_generic generic(.clk(clk), .rst(1'b0), .a(a[8*{rows}-1:0]), .swap(swap),
+    .w(w[8*{rows}*{cols}-1:0]), .sums(expected));
+  {name}_vendor vendor(.clk(clk), .rst(1'b0), .a(a[8*{rows}-1:0]), .swap(swap),
+    .w(w[8*{rows}*{cols}-1:0]), .sums(found));
+
+  // And all sums by themselves.
+  reg [16*{cols}-1:0] factors = 0;
+  reg [17*{cols}-1:0] sums [0:{latency}];
+  integer i;
+  always @(posedge clk) begin
+    n <= n + 1;
+    if (swap) factors <= w;
+    for (i = 0; i < {cols}; i = i + 1)
+      sums[0][17*i +: 17] <= $signed(a[7:0]) * $signed(factors[8*i +: 8])
+        + ({rows} == 2 ? $signed(a[15:8]) * $signed(factors[8*({cols}+i) +: 8]) : 17'sd0);
+    for (i = 1; i <= {latency}; i = i + 1) sums[i] <= sums[i-1];
+    // The first weights are taken over in cycle 255.
+    if (n >= 300) begin
+      compared <= compared + 1;
+      wrong <= wrong + (found != expected || found != sums[{latency}-1]);
     end
   end
 endmodule

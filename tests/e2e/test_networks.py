@@ -32,15 +32,16 @@ CONFIGS = {
     "7x3": Config(
         rows=7, cols=3, requantizers=2, weight_ports=3, result_depth=8, prefetch=0, **MEMORIES
     ),
-    # A wide link, a narrow accumulator, a tile loaded in one cycle.
+    # A wide link, a narrow accumulator, a tile loaded in one cycle, into an adder tree.
     "5x4": Config(
         rows=5, cols=4, requantizers=4, weight_ports=5, result_depth=16, product_registers=2,
-        acc_width=24, link_width=64, **MEMORIES,
+        acc_width=24, link_width=64, adder_tree=1, **MEMORIES,
     ),
     # More columns than many layers have channels, so that results are folded; results that are
     # requantized slowly.
     "6x8, 3 lanes": Config(
-        rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, serial_requant=1, **MEMORIES
+        rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, adder_tree=1,
+        serial_requant=1, **MEMORIES,
     ),
 }  # fmt: skip
 

@@ -326,7 +326,7 @@ TASKS = [
     task(
         "vector addresses, one copy", partial(Feeder, ONE_COPY), nested_addresses,
         "without prefetch, too, addresses of vectors are those of the loop nest",
-        Bug("hw.feeder", "self.level.eq(i)", "self.level.eq(i ^ 1)"),
+        Bug("hw.feeder", "number.eq(i)", "number.eq(i ^ 1)"),
         mode="bmc", depth=9,
     ),
     task(

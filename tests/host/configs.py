@@ -33,6 +33,7 @@ def random_config(seed: int) -> Config:
             "trace_depth": random.choice((0, 1, 17, 64)),
             "link_width": random.choice(LINK_WIDTHS),
             "product_registers": random.randint(1, 3),
+            "adder_tree": random.randint(0, 1),
             "serial_requant": random.choice((0, 0, 1)),
             "prefetch": random.randint(0, 1),
         }

@@ -31,6 +31,7 @@ from host.measurement import Watcher
 from host.synth import Scope, synthesize, tools
 from host.synth.devices import DEVICES
 from hw.config import NAMED, Config, named
+from tests.host import synth_tools
 
 ROOT = Path(__file__).parents[2]
 MODELS = ["explore", "lenet5-mnist", "--budget-minutes", "0", "--shapes", "3"]
@@ -78,9 +79,16 @@ def test_every_point_compiles_and_with_a_word_less_of_any_memory_it_does_not(spa
             less = one.config.with_fields({name: getattr(one.config, name) - 1})
             with pytest.raises(LeptonError, match=name):
                 compile(graph, less, batch=4)
-        half = one.config.with_fields({"scratchpad_bytes": one.config.scratchpad_bytes // 2})
-        assert compile(graph, one.config, batch=4).slots == 2
-        assert compile(graph, half, batch=4).slots == 1
+        sizes = {p.config.scratchpad_bytes for p in points}
+        assert len(sizes) > 1
+        large, small = (
+            one.config.with_fields({"scratchpad_bytes": size}) for size in (max(sizes), min(sizes))
+        )
+        assert compile(graph, large, batch=4).slots == 2
+        assert compile(graph, small, batch=4).slots == 1
+        half = small.with_fields({"scratchpad_bytes": min(sizes) // 2})
+        with pytest.raises(LeptonError, match="scratchpad"):
+            compile(graph, half, batch=4)
         narrow = one.config.with_fields({"acc_width": one.config.acc_width - 1})
         with pytest.raises(LeptonError):
             compile(graph, narrow, batch=4)
@@ -398,6 +406,37 @@ def test_an_interrupt_leaves_a_report_of_what_is_known(tmp_path):
     values = json.loads((tmp_path / "out" / "result.json").read_text())
     assert values["interrupted"]
     assert values["points"]
+
+
+def test_an_interrupt_of_yosys_leaves_a_report_and_no_yosys(tmp_path):
+    folder, started = tmp_path / "tools", tmp_path / "started"
+    folder.mkdir()
+    synth_tools.install(folder, yosys_sleep=300)
+    environment = {
+        **os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "STARTED": str(started),
+        "LEPTON_CACHE": str(tmp_path / "cache"),
+    }  # fmt: skip
+    arguments = ["explore", "lenet5-mnist", "--plain", "--device", "ecp5-25k", "--set", "rows=3",
+                 "--set", "cols=2", "--set", "lanes=1", "--shapes", "1", "--workers", "1",
+                 "--budget-minutes", "9", "--out", str(tmp_path / "out")]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from host.cli import main; main()", *arguments], cwd=ROOT,
+        env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not (started.exists() and started.read_text()):
+        assert time.monotonic() < until
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "lepton: interrupted"
+    values = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert values["interrupted"]
+    assert values["points"]
+    assert {p["state"] for p in values["points"]} == {"estimated"}
+    assert not Path(f"/proc/{started.read_text()}").exists(), "Yosys still runs"
 
 
 def kept(database: Path) -> bool:

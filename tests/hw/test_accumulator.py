@@ -14,6 +14,9 @@ BUBBLE = {
 }  # fmt: skip
 
 
+forms = pytest.mark.parametrize("tree", [0, 1], ids=["skewed", "in step"])
+
+
 def order(address=0, **bits):
     return {**BUBBLE, "valid": 1, "address": address, **bits}
 
@@ -29,18 +32,17 @@ def run(cfg, orders, sums):
     cycles = len(orders) + DELAY + cfg.cols
     # Column c of the sum that belongs to order t comes in cycle t + LEAD + c.
     late = np.random.default_rng(seed=1).integers(-1000, 1000, (cycles, cfg.cols))
+    skew = 0 if cfg.adder_tree else 1
     for t, vector in enumerate(sums):
         for c in range(cfg.cols):
-            late[t + Accumulators.LEAD + c, c] = vector[c]
+            late[t + Accumulators.LEAD + c * skew, c] = vector[c]
     inputs = [(dut.order, orders), (dut.sums, late.tolist())]
     seen = play(dut, inputs, [dut.push, dut.pooled], cycles)
-    return [
-        [
-            pooled[c] if push >> c & 1 else None
-            for c, (push, pooled) in enumerate(seen[t + DELAY : t + DELAY + cfg.cols])
-        ]
-        for t in range(len(orders))
-    ]
+    came = []
+    for t in range(len(orders)):
+        at = [seen[t + DELAY + c * skew] for c in range(cfg.cols)]
+        came.append([p[c] if push >> c & 1 else None for c, (push, p) in enumerate(at)])
+    return came
 
 
 def expected(orders, sums, cols):
@@ -72,17 +74,19 @@ def check(cfg, orders, sums):
         assert got[t] == want, f"cycle {t}, {o}"
 
 
+@forms
 @pytest.mark.parametrize("cols", [1, 2, 5], ids="cols={}".format)
-def test_a_result_of_one_pass_comes_after_its_latency_and_a_cycle_later_per_column(cols):
-    cfg = Config(rows=1, cols=cols)
+def test_a_result_of_one_pass_comes_after_its_latency_and_a_cycle_later_per_column(cols, tree):
+    cfg = Config(rows=1, cols=cols, adder_tree=tree)
     corner = 128 * 128
     sums = [[corner] * cols, [-corner] * cols, [0] * cols]
     assert run(cfg, [result(), result(), BUBBLE], sums) == [*sums[:2], [None] * cols]
 
 
+@forms
 @pytest.mark.parametrize("cols", [1, 3], ids="cols={}".format)
-def test_sums_of_all_passes_add_up(cols):
-    cfg = Config(rows=8, cols=cols, acc_depth=5)
+def test_sums_of_all_passes_add_up(cols, tree):
+    cfg = Config(rows=8, cols=cols, acc_depth=5, adder_tree=tree)
     rng = np.random.default_rng(seed=cols)
     orders, count = [], 9
     for k in range(count):
@@ -96,8 +100,9 @@ def test_sums_of_all_passes_add_up(cols):
     assert got[:-5] == [[None] * cols] * (len(orders) - 5)
 
 
-def test_vectors_for_one_address_may_follow_after_exactly_hazard_cycles():
-    cfg = Config(rows=4, cols=2)
+@forms
+def test_vectors_for_one_address_may_follow_after_exactly_hazard_cycles(tree):
+    cfg = Config(rows=4, cols=2, adder_tree=tree)
     others = Accumulators.HAZARD - 1
     orders, sums = [], []
     for k in range(6):
@@ -110,8 +115,9 @@ def test_vectors_for_one_address_may_follow_after_exactly_hazard_cycles():
     assert run(cfg, orders, sums)[-1 - others] == [63, -63]
 
 
-def test_the_first_pass_forgets_what_the_accumulator_held():
-    cfg = Config(rows=1, cols=1)
+@forms
+def test_the_first_pass_forgets_what_the_accumulator_held(tree):
+    cfg = Config(rows=1, cols=1, adder_tree=tree)
     orders = [
         order(3, first=1),
         BUBBLE,
@@ -131,39 +137,47 @@ def window(values, **bits):
     ], [[v] for v in values]
 
 
+@forms
 @pytest.mark.parametrize(
     "values",
     [[-5, -7, -6], [-9, -8], [1, 2, 3, 4], [4, 3, 2, 1], [-(1 << 14), 1 << 14], [0, 0], [7]],
 )
-def test_max_pool_keeps_the_largest_even_if_all_are_negative(values):
+def test_max_pool_keeps_the_largest_even_if_all_are_negative(values, tree):
     # The window before must not be remembered.
     orders, sums = (a + b for a, b in zip(window([16000]), window(values), strict=True))
-    assert run(Config(rows=1, cols=1), orders, sums)[-1] == [max(values)]
+    assert run(Config(rows=1, cols=1, adder_tree=tree), orders, sums)[-1] == [max(values)]
 
 
+@forms
 @pytest.mark.parametrize("values", [[-5, -7, 6], [1 << 14] * 4, [-(1 << 14)] * 9, [0, 0], [7]])
-def test_sum_pool_adds(values):
+def test_sum_pool_adds(values, tree):
     before, after = window([16000]), window(values, pool_sum=1)
     orders, sums = (a + b for a, b in zip(before, after, strict=True))
-    assert run(Config(rows=1, cols=1), orders, sums)[-1] == [sum(values)]
+    assert run(Config(rows=1, cols=1, adder_tree=tree), orders, sums)[-1] == [sum(values)]
 
 
+@forms
 @pytest.mark.parametrize("pool_sum", [0, 1])
-def test_a_bubble_inside_a_pooling_window_changes_nothing(pool_sum):
+def test_a_bubble_inside_a_pooling_window_changes_nothing(pool_sum, tree):
     """Regression: the pool took in whatever the array held in a cycle without a vector."""
     (first, second), sums = window([5, 9], pool_sum=pool_sum)
     bubbles = [
         {**result(pool_sum=pool_sum), "valid": 0, "window_first": f, "window_last": last}
         for f in (0, 1) for last in (0, 1)
     ]  # fmt: skip
-    got = run(Config(rows=1, cols=1), [first, *bubbles, second], [sums[0], *[[1000]] * 4, sums[1]])
+    got = run(
+        Config(rows=1, cols=1, adder_tree=tree),
+        [first, *bubbles, second],
+        [sums[0], *[[1000]] * 4, sums[1]],
+    )
     assert got == [[None]] * 5 + [[14 if pool_sum else 9]]
 
 
+@forms
 @pytest.mark.parametrize("bubbles", [0.0, 0.3], ids="bubbles={}".format)
 @pytest.mark.parametrize(("cols", "acc_width", "depth"), [(1, 24, 4), (3, 32, 17), (2, 40, 512)])
-def test_random_orders(cols, acc_width, depth, bubbles):
-    cfg = Config(rows=3, cols=cols, acc_width=acc_width, acc_depth=depth)
+def test_random_orders(cols, acc_width, depth, bubbles, tree):
+    cfg = Config(rows=3, cols=cols, acc_width=acc_width, acc_depth=depth, adder_tree=tree)
     rng = np.random.default_rng(seed=cols)
     orders, sums, touched, in_window, pool_sum = [], [], {}, 0, 0
     for t in range(600):

@@ -1,11 +1,13 @@
-"""hw/array.py"""
+"""hw/array.py, hw/tree.py"""
 
 import numpy as np
 import pytest
 
 from hw.array import Array
 from hw.config import Config
+from hw.lane import array_form
 from hw.pe_row import PERow
+from hw.tree import Tree
 from tests.hw.simulation import play
 
 SHAPES = [
@@ -22,6 +24,9 @@ SHAPES = [
 """Rows, columns, ports; with 5 rows the last of 4 ports has none."""
 
 
+forms = pytest.mark.parametrize("tree", [0, 1], ids=["mesh", "tree"])
+
+
 def config(rows, cols, ports, **more):
     return Config(rows=rows, cols=cols, weight_ports=ports, **more)
 
@@ -31,31 +36,40 @@ def run(cfg, tiles, passes, starts, load_starts):
 
     Pass ``i`` starts in ``starts[i]`` with a swap, the load of its tile in ``load_starts[i]``.
     """
-    cycles = starts[-1] + len(passes[-1]) + Array.latency(cfg) + cfg.cols
+    form = array_form(cfg)
+    # In a mesh a port's word is later than the one above, a column's sum than the one before.
+    port_skew, column_skew = (0, 0) if cfg.adder_tree else (cfg.load_cycles, 1)
+    cycles = starts[-1] + len(passes[-1]) + form.latency(cfg) + cfg.cols
     cycles = max(cycles, load_starts[-1] + cfg.rows + 2 * cfg.load_cycles + cfg.cols)
     rng = np.random.default_rng(seed=cycles)
     a = rng.integers(-128, 128, (cycles, cfg.rows))
     swap = np.zeros(cycles, int)
     tag = [{"valid": 0, "row": int(r)} for r in rng.integers(0, cfg.load_cycles, cycles)]
     w = rng.integers(-128, 128, (cfg.weight_ports, cycles, cfg.cols))
-    for tile, vectors, start, load in zip(tiles, passes, starts, load_starts, strict=True):
-        swap[start] = 1
+    loads = [*load_starts, cycles]
+    for k, (tile, vectors, start) in enumerate(zip(tiles, passes, starts, strict=True)):
+        load = loads[k]
+        swap[start - form.SWAP_AHEAD] = 1
         a[start : start + len(vectors)] = vectors
         for i in range(cfg.load_cycles):
             row = cfg.load_cycles - 1 - i
             tag[load + i] = {"valid": 1, "row": row}
             for p in range(cfg.weight_ports):
                 if p * cfg.load_cycles + row < cfg.rows:
-                    w[p, load + i + p * cfg.load_cycles] = tile[p * cfg.load_cycles + row]
+                    word = tile[p * cfg.load_cycles + row]
+                    at = load + i + p * port_skew
+                    # What feeds a tree keeps its last word until the next load.
+                    until = loads[k + 1] if cfg.adder_tree and row == 0 else at + 1
+                    w[p, at:until] = word
 
-    dut = Array(cfg)
+    dut = form(cfg)
     inputs = [(dut.a, a.tolist()), (dut.swap, swap.tolist()), (dut.tag, tag)]
     inputs += [(port, w[p].tolist()) for p, port in enumerate(dut.w)]
     seen = np.array([sums for (sums,) in play(dut, inputs, [dut.sums], cycles)])
     for i, (tile, vectors, start) in enumerate(zip(tiles, passes, starts, strict=True)):
         expected = np.asarray(vectors) @ tile
         for c in range(cfg.cols):
-            first = start + Array.latency(cfg) + c
+            first = start + form.latency(cfg) + c * column_skew
             got = seen[first : first + len(vectors), c]
             assert got.tolist() == expected[:, c].tolist(), f"pass {i}, column {c}"
 
@@ -70,18 +84,32 @@ def test_latency_is_a_cycle_for_each_row_below_the_first(registers):
     assert Array.latency(cfg) == 4 + PERow.latency(cfg) == 6 + registers
 
 
+@pytest.mark.parametrize("registers", [1, 2, 3], ids="registers={}".format)
+@pytest.mark.parametrize(
+    ("rows", "levels"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (8, 2), (9, 3)]
+)
+def test_latency_of_a_tree_is_a_cycle_for_each_level_above_the_pairs(rows, levels, registers):
+    cfg = config(rows, 3, 1, product_registers=registers, adder_tree=1)
+    assert array_form(cfg) is Tree
+    assert Tree.latency(cfg) == registers + 1 + levels
+
+
+@forms
 @pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
 @pytest.mark.parametrize(("a", "w"), [(-128, -127), (-128, -128), (127, -128), (0, -128)])
-def test_extreme_sums_are_exact(rows, cols, ports, a, w):
-    cfg = config(rows, cols, ports)
+def test_extreme_sums_are_exact(rows, cols, ports, a, w, tree):
+    cfg = config(rows, cols, ports, adder_tree=tree)
     tile = np.full((rows, cols), w)
     run(cfg, [tile], [[[a] * rows] * 2], [cfg.load_cycles], [0])
 
 
+@forms
 @pytest.mark.parametrize("registers", [1, 2, 3], ids="registers={}".format)
 @pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
-def test_passes_as_long_as_a_load_follow_each_other_without_a_bubble(rows, cols, ports, registers):
-    cfg = config(rows, cols, ports, product_registers=registers)
+def test_passes_as_long_as_a_load_follow_each_other_without_a_bubble(
+    rows, cols, ports, registers, tree
+):
+    cfg = config(rows, cols, ports, product_registers=registers, adder_tree=tree)
     rng = np.random.default_rng(seed=registers)
     load, count = cfg.load_cycles, 12
     # The words of tile i + 1 come in the very cycles of pass i.
@@ -91,9 +119,10 @@ def test_passes_as_long_as_a_load_follow_each_other_without_a_bubble(rows, cols,
     )  # fmt: skip
 
 
+@forms
 @pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
-def test_tiles_loaded_at_any_time_of_the_pass_before(rows, cols, ports):
-    cfg = config(rows, cols, ports)
+def test_tiles_loaded_at_any_time_of_the_pass_before(rows, cols, ports, tree):
+    cfg = config(rows, cols, ports, adder_tree=tree)
     rng = np.random.default_rng(seed=7)
     count, load = 12, cfg.load_cycles
     starts, loads, end = [], [], 0

@@ -113,8 +113,9 @@ def test_the_next_instruction_is_fetched_while_one_is_at_work_at_a_word_a_cycle(
     assert waits[4] <= LENGTH + 6
 
 
-def test_without_prefetch_the_program_gives_the_step_of_any_loop_a_cycle_later():
-    rng = np.random.default_rng(seed=6)
+@pytest.mark.parametrize("seed", [6, 7])
+def test_without_prefetch_the_steps_of_any_loop_are_there_a_cycle_later(seed):
+    rng = np.random.default_rng(seed)
     layers = [layer(rng) for _ in range(5)]
     dut = Sequencer(Config(program_depth=5 * LENGTH + 1, prefetch=0))
 
@@ -125,11 +126,16 @@ def test_without_prefetch_the_program_gives_the_step_of_any_loop_a_cycle_later()
             while not ctx.get(dut.valid):
                 await ctx.tick()
             for number in [*range(len(isa.LEVELS)), *rng.integers(0, len(isa.LEVELS), 9).tolist()]:
-                field = next(f for f in isa.LAYER if f.name == f"step_{isa.LEVELS[number]}")
-                step = words[field.word] >> field.offset
+                result = int(rng.integers(0, len(isa.RESULT_LEVELS)))
                 ctx.set(dut.level, number)
+                ctx.set(dut.result_level, result)
                 await ctx.tick()
-                assert ctx.get(dut.step) == step % (1 << len(dut.step)), field.name
+                for name, got in (
+                    (f"step_{isa.LEVELS[number]}", ctx.get(dut.step)),
+                    (f"move_{isa.RESULT_LEVELS[result]}", ctx.get(dut.move)),
+                ):
+                    field = next(f for f in isa.LAYER if f.name == name)
+                    assert got == (words[field.word] >> field.offset) % (1 << len(dut.step)), name
             assert ctx.get(dut.layer.as_value()) == bits(words)
             ctx.set(dut.taken, 1)
             await ctx.tick()

@@ -50,17 +50,21 @@ class Memory:
         return play(self.dut, merged.values(), outputs, n + cycles)[n:]
 
 
+forms = pytest.mark.parametrize("tree", [0, 1], ids=["mesh", "tree"])
+
+
+@forms
 @pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
-def test_the_host_reads_what_it_wrote(rows, cols, ports):
-    memory = Memory(config(rows, cols, ports, weight_depth=7))
-    read_rows, read_words = zip(*memory.cells, strict=True)
+def test_the_host_reads_what_it_wrote(rows, cols, ports, tree):
+    memory = Memory(config(rows, cols, ports, weight_depth=7, adder_tree=tree))
     bus, latency = memory.dut.bus, layouts.HostBus.READ_LATENCY
+    read_rows, read_words = np.repeat(memory.cells, latency + 1, axis=0).T.tolist()
     after = [(bus.row, read_rows), (bus.word, read_words)]
-    seen = memory.play(after, [bus.r_data], len(read_rows) + latency)
+    seen = memory.play(after, [bus.r_data], len(read_rows))
     expected = np.zeros((7, ports, 4 * memory.cfg.port_words), np.int8)
     expected[:, :, :cols] = memory.bytes
     expected = expected.view("<u4").reshape(7, -1)
-    for (data,), (row, word) in zip(seen[latency:], memory.cells, strict=True):
+    for (data,), (row, word) in zip(seen[latency :: latency + 1], memory.cells, strict=True):
         assert data == expected[row, word], f"row {row}, word {word}"
 
 
@@ -76,6 +80,27 @@ def test_port_p_gives_a_row_p_loads_after_port_0(rows, cols, ports):
         late = WeightMemory.LATENCY + p * cfg.load_cycles
         got = [row[p] for row in seen[late : late + len(addresses)]]
         assert got == memory.bytes[addresses, p].tolist(), f"port {p}"
+
+
+@pytest.mark.parametrize(("rows", "cols", "ports"), SHAPES)
+def test_in_front_of_a_tree_all_ports_give_a_row_until_the_next_read(rows, cols, ports):
+    cfg = config(rows, cols, ports, weight_depth=11, adder_tree=1)
+    memory = Memory(cfg)
+    rng = np.random.default_rng(seed=2)
+    addresses = rng.integers(0, 11, 80)
+    reads = rng.random(80) < 0.4
+    reads[:8] = 1
+    cycles = len(addresses) + WeightMemory.LATENCY
+    after = [
+        (memory.dut.running, [1] * cycles), (memory.dut.address, addresses.tolist()),
+        (memory.dut.read, reads.astype(int).tolist()),
+    ]  # fmt: skip
+    seen = memory.play(after, list(memory.dut.w), cycles)
+    # The address of the last read up to each cycle.
+    held = addresses[np.maximum.accumulate(np.where(reads, np.arange(80), 0))]
+    for p in range(ports):
+        got = [row[p] for row in seen[WeightMemory.LATENCY :]]
+        assert got == memory.bytes[held, p].tolist(), f"port {p}"
 
 
 def layer(weights):

@@ -1,4 +1,4 @@
-"""hw/multiplier.py, hw/weights.py: an FPGA's own blocks, on models of its cells and generic forms.
+"""An FPGA's own blocks against the generic forms: hw/multiplier.py, hw/pairs.py, hw/weights.py.
 
 iCE40's cells are Yosys' models; ECP5's blocks are those of sim/cells/ecp5_blocks.v.
 """
@@ -24,12 +24,17 @@ def row(cols, registers):
 def ice40_checks():
     """An odd number of columns leaves half a block; two groups of blocks hold the weights."""
     yield from (forms.multipliers(f"mac16_{r}", row(3, r)) for r in REGISTERS)
+    # With one register the blocks add, and hold the weights; with more they only hold them.
+    yield from (forms.pairs(f"pairs_{r}", row(3, r)) for r in REGISTERS)
+    yield from (forms.pairs(f"pairs_of_one_{r}", row(3, r), 1) for r in (1, 2))
+    yield forms.pairs("luts_pairs", row(2, 1), blocks=False)
     yield forms.banks("spram", Config(rows=3, cols=3, weight_depth=2 * SinglePortBank.DEPTH))
 
 
 def ecp5_checks():
     yield from (forms.multipliers(f"mult18_{r}", row(2, r)) for r in REGISTERS)
     yield from (forms.multipliers(f"luts_{r}", row(2, r), blocks=False) for r in REGISTERS)
+    yield from (forms.pairs(f"luts_pairs_{r}", row(2, r), blocks=False) for r in REGISTERS)
     yield forms.products("mult18_signed", signed(17), unsigned(17))
     yield forms.products("mult18_widest", unsigned(17), signed(18))
     # A factor of 18 bits without a sign would lose its highest one in a block.
@@ -51,10 +56,13 @@ def test_blocks_are_equal_to_the_generic_form_in_every_value_and_cycle(family, t
     text = forms.verilog(checks, target)
     for check in checks:
         design = text.split(f"module {check.name}_vendor")[1].split(f"module {check.name}(")[0]
-        cell = {"mac16": "SB_MAC16", "spram": "SB_SPRAM256KA", "mult18": "MULT18X18D"}
+        cell = {
+            "mac16": "SB_MAC16", "pairs": "SB_MAC16", "spram": "SB_SPRAM256KA",
+            "mult18": "MULT18X18D",
+        }  # fmt: skip
         kind = check.name.split("_")[0]
         assert kind == "luts" or f"{cell[kind]} " in design
-        assert kind != "luts" or "MULT" not in design
+        assert kind != "luts" or not ("MULT" in design or "SB_MAC16" in design)
     compare(text, [check.name for check in checks], tmp_path)
 
 
