@@ -202,11 +202,5 @@ TASKS = [
         "serial requantizer, 4 x 2 bits", partial(serial_of, 4, 2), "bmc",
         2 * Narrow(4, 2).requant_cycles + 3,
         "sum, product, shift, rounding and clamp equal docs/numerics.md, for every shift", TIES_UP,
-        quick=True,
-    ),
-    Task(
-        "serial requantizer, 10 x 4 bits", partial(serial_of, 10, 4), "bmc",
-        2 * Narrow(10, 4).requant_cycles + 3,
-        "sum, product, shift, rounding and clamp equal docs/numerics.md, for every shift", TIES_UP,
     ),
 ]  # fmt: skip
