@@ -99,16 +99,18 @@ def place(point: dict[str, Any]) -> float:
 def collect(family: str, points: int, placed: int, until: float, *, again: bool) -> None:
     """Adds points until there are so many, and places the first that fit.
 
-    With `again`, points of a gateware that has changed since are made anew.
+    With `again`, points of a gateware that has changed since are left out, or made anew.
     """
     source = drawn(family)
     known = read(POINTS, family)
     now = hardware_hash()[:12]
+    if again:
+        known = [p for p in known if p.get("gateware") == now]
     for count in range(points):
         device, cfg = next(source)
         wanted = dict(cfg.items())
         same = [p for p in known if p["device"] == device and p["config"] == wanted]
-        if same and not (again and same[0].get("gateware") != now):
+        if same:
             continue
         if time.monotonic() > until:
             return
@@ -117,8 +119,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         except SynthesisError as error:
             print(f"{count + 1} of {points}: {device} left out: {error}", flush=True)
             continue
-        others = [p for p in read(POINTS, family) if p["config"] != wanted]
-        known = _save(family, [*others, point])
+        known = _save(family, [*known, point])
         print(
             f"{count + 1} of {points}: {device} {cfg.rows} x {cfg.cols} x {cfg.lanes}: "
             f"{point['luts']:,} LUTs, {point['seconds']} s",
@@ -132,8 +133,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         except SynthesisError as error:
             print(f"{point['device']} not placed: {error}", flush=True)
             point["fits"] = False
-        now = read(POINTS, family)
-        _save(family, [point if p["config"] == point["config"] else p for p in now])
+        _save(family, known)
         print(f"{point['device']} placed: {point.get('mhz')} MHz", flush=True)
 
 

@@ -52,7 +52,7 @@ def shapes(cfg: Config) -> list[Shape]:
         Shape(1, result, cfg.result_depth),
     ]
     if cfg.trace_depth:
-        found.append(Shape(1, 32 * len(isa.COUNTERS), cfg.trace_depth))
+        found.append(Shape(1, 32 * len(isa.counters(cfg)), cfg.trace_depth))
     return found
 
 

@@ -36,6 +36,7 @@ def random_config(seed: int) -> Config:
             "adder_tree": random.randint(0, 1),
             "serial_requant": random.choice((0, 0, 1)),
             "prefetch": random.randint(0, 1),
+            "stall_counters": random.choice((0, 1, 1)),
         }
         try:
             return Config(**fields)

@@ -408,6 +408,35 @@ def test_an_interrupt_leaves_a_report_of_what_is_known(tmp_path):
     assert values["points"]
 
 
+def test_a_whole_run_places_what_it_recommends_with_several_seeds(tmp_path):
+    """With tools that take no time, and 50 MHz and 10 more for each number of a seed."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    trace = synth_tools.install(folder, luts=7)
+    environment = {
+        **os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "LEPTON_CACHE": str(tmp_path / "cache"),
+    }  # fmt: skip
+    sizes = {"rows": 3, "cols": 2, "lanes": 1, "weight_ports": 1, "requantizers": 1,
+             "acc_depth": 128, "scratchpad_bytes": 8192}  # fmt: skip
+    changes = [word for name, value in sizes.items() for word in ("--set", f"{name}={value}")]
+    arguments = ["explore", "lenet5-mnist", "--plain", "--device", "ecp5-25k", *changes,
+                 "--shapes", "1", "--workers", "1", "--budget-minutes", "5",
+                 "--out", str(tmp_path / "out")]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", "from host.cli import main; main()", *arguments], cwd=ROOT,
+        env=environment, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    best = json.loads((tmp_path / "out" / "result.json").read_text())["recommended"]
+    assert best["state"] == "placed"
+    assert best["mhz_by_seed"] == {str(seed): 50.0 + 10 * seed for seed in range(1, 6)}
+    assert best["luts_measured"] == 7
+    assert best["images_per_s_measured"] == pytest.approx(100e6 / best["cycles_per_image"], 1e-3)
+    assert "at the frequency that place and route reached" in " ".join(done.stdout.split())
+    assert trace.read_text().split().count("nextpnr") >= 5
+
+
 def test_an_interrupt_of_yosys_leaves_a_report_and_no_yosys(tmp_path):
     folder, started = tmp_path / "tools", tmp_path / "started"
     folder.mkdir()
