@@ -17,6 +17,7 @@ from typing import Any
 
 from host.errors import LeptonError
 from host.explore.resources import POINTS, VERSION, Model, read
+from host.explore.space import acc_depths
 from host.program import write_whole
 from host.synth import DEVICES, synthesize
 from host.synth.tools import SynthesisError
@@ -55,16 +56,13 @@ def drawn(family: str) -> Iterator[tuple[str, Config]]:
                 lanes=source.choice([1, 1, 1, 2] if small else [1, 1, 2, 3, 4]),
                 weight_ports=source.choice([1, 1, 2, 3, 4]),
                 requantizers=source.choice([1, 1, 1, 2] if small else [1, 1, 1, 2, 3]),
-                acc_width=source.choice([22, 24, 28, 32]),
-                acc_depth=source.choice([64, 128, 256, 512]),
+                acc_width=source.choice([22, 23, 24, 26]),
+                acc_depth=source.choice(acc_depths(NAMED[device].adder_tree)),
                 result_depth=source.choice([16, 32, 64]),
                 program_depth=source.randint(100, 1500),
                 table_depth=source.randint(40, 300),
                 weight_depth=source.choice([2048, 4096, 8192, 12288, 16384]),
                 scratchpad_bytes=1 << source.randint(12, 15 if small else 16),
-                trace_depth=source.choice([0, 0, 0, 64]),
-                packet_words=source.choice([63, 127, 255]),
-                product_registers=source.choice([1, 2, 2]),
             )
         except ConfigError:
             continue
