@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,15 @@ def test_yosys_comes_before_place_and_route_before_more_seeds():
     repeats = next_jobs(found, Wishes(), 0.9, 3)
     assert [(job.key, job.seed) for job in repeats] == [(found[1].point.key, s) for s in (2, 3, 4)]
     assert next_jobs(found, Wishes(), 1.0, 2) == []
+
+
+def test_what_has_a_name_on_its_device_is_built_however_full_it_makes_it():
+    own = Candidate(replace(point(luts=24_000), config=NAMED["ecp5-25k"]))
+    roomy, full = Candidate(point(rows=5)), Candidate(point(rows=7, luts=24_000, per_image=1.0))
+    first = next_jobs([roomy, full, own], Wishes(), 0.1, 2)
+    assert [job.key for job in first] == [own.point.key]
+    own.usage = {"luts": 24_000, "ffs": 1, "dsps": 1, "brams": 1, "sprams": 0, "carries": 0}
+    assert full.point.key not in {j.key for j in next_jobs([roomy, full, own], Wishes(), 0.1, 2)}
 
 
 def test_a_worker_finds_what_yosys_and_nextpnr_find_here():
