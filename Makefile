@@ -83,10 +83,8 @@ resources: $(READY) ## Synthesize what estimates are fitted to, into benchmarks/
 	$(BIN)/python -m host.explore.collect ice40
 	$(BIN)/python -m host.explore.collect ecp5
 
-explored: $(READY) ## Explore lenet-cifar10 on each FPGA, into benchmarks/explore.json (hours; goes on)
-	$(BIN)/python -m host.explore.figures up5k
-	$(BIN)/python -m host.explore.figures ecp5-25k
-	$(BIN)/python -m host.explore.figures ecp5-85k
+explored: $(READY) ## Explore lenet-cifar10 on each FPGA into benchmarks/explore.json; goes on (MINUTES= for each)
+	$(BIN)/python -m host.explore.figures all --minutes $(MINUTES)
 
 fuzz: $(READY) ## Send a million good and damaged packets into benchmarks/fuzz.json (SEED=, PACKETS=)
 	$(BIN)/python -m tests.campaigns.fuzz --seed $(SEED) --packets $(PACKETS)

@@ -9,7 +9,7 @@ from torch import nn
 
 from host.activity import Activity
 from host.compiler import compile
-from host.cost import FED, READ_CYCLES, READ_TO_STAMP, RETIRE, predict
+from host.cost import FED, READ_CYCLES, READ_TO_STAMP, predict, retire
 from host.driver import Counters, Session
 from host.errors import LeptonError
 from host.integer_reference import reference
@@ -64,8 +64,11 @@ def measure(product: Product, config: Config) -> dict[str, Any]:
 
     `window_cycles` counts from the cycle in which the first slice is at the array to the one in
     which the last byte is at the scratchpad, both included. It comes from the core's counters and
-    time stamp. The cost model has both cycles, too; LeptonError where the two are not the same.
+    time stamp. The cost model has both cycles, too; LeptonError where the two are not the same, or
+    where the core does not count stalls.
     """
+    if not config.stall_counters:
+        raise LeptonError("a product is measured by the stalls; this core needs stall_counters=1")
     program, values, expected = product.program(config)
     with Session(program) as session:
         got = session.run(values, dequantize=False)
@@ -91,7 +94,8 @@ def model_window(program: Program) -> int:
     activity = Activity()
     predict(program, 1, activity)
     first = activity.counted[FED].starts[0] + TO_ARRAY
-    return activity.post.stops[-1] - 1 + RETIRE - first + 1
+    value = program.config.requant_cycles
+    return activity.post.stops[-1] - value + retire(program.config) - first + 1
 
 
 def _window(program: Program, counters: Counters) -> int:

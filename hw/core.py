@@ -16,9 +16,10 @@ from .lane import Lanes
 from .link import LinkIn, LinkOut
 from .outputs import Outputs
 from .packets import PacketBuffer, ReplyMux
-from .post import PostProcessing, Table
+from .post import PostProcessing
 from .scratchpad import Scratchpad
 from .sequencer import Sequencer
+from .table import Table
 from .weights import Loader, WeightMemory
 
 # A tile must be complete when the first slice of its pass arrives, and may not be a cycle too
@@ -81,6 +82,7 @@ class Core(wiring.Component):
             decoder.counters.eq(counters.values),
             runner.start.eq(decoder.start),
             runner.batches.eq(decoder.batches),
+            runner.batches_set.eq(decoder.batches_set),
             runner.ring.eq(decoder.ring),
             runner.cycle.eq(counters.values[0]),
             replies.abort.eq(decoder.reset),
@@ -102,6 +104,7 @@ class Runner(wiring.Component):
     running: Signal
     start: Signal
     batches: Signal
+    batches_set: Signal
     input: stream.Interface
     o: stream.Interface
     cycle: Signal
@@ -116,6 +119,7 @@ class Runner(wiring.Component):
             "running":     Out(1),
             "start":       In(1),
             "batches":     In(32),
+            "batches_set": In(1),
             "ring":        In(layouts.ring(cfg)),
             "input":       In(stream.Signature(32)),
             "o":           Out(layouts.LINK_STREAM),
@@ -156,6 +160,7 @@ class Runner(wiring.Component):
         m.d.comb += [
             sequencer.start.eq(self.start),
             sequencer.batches.eq(self.batches),
+            sequencer.batches_set.eq(self.batches_set),
             inputs.start.eq(self.start),
             inputs.ring.eq(self.ring),
             outputs.cycle.eq(self.cycle),

@@ -125,6 +125,16 @@ def plan_apart(
     return None
 
 
+def plan_room(steps: Sequence[Step], images: int) -> int:
+    """Bytes of scratchpad of which it is known at once that no plan needs fewer."""
+    latest, _ = _releases(steps, images)
+    reaches = [0] * len(steps)
+    return min(
+        _place(steps, images, 1, share=True, release=release, reaches=reaches).used
+        for release in range(latest)
+    )
+
+
 def reach(step: Step, tiling: Tiling, source: Tensor, target: Tensor) -> int:
     """How far the target may lie before its source, at the least, as a number from minus its size
     to 0: with ``target.address <= source.address + reach`` no byte is overwritten that is still to
@@ -184,6 +194,13 @@ def _batched(steps: Sequence[Step]) -> int:
     return next((i for i in range(len(steps)) if all(s.vector for s in steps[i:])), len(steps))
 
 
+def _releases(steps: Sequence[Step], images: int) -> tuple[int, int]:
+    """Behind how many steps a slot may be released, and the first that runs once for the batch:
+    that one comes too late for the other images of it."""
+    batched = _batched(steps)
+    return (len(steps) if images == 1 or not batched else batched), batched
+
+
 def _apart(steps: Sequence[Step], images: int, *, keep: bool) -> Iterator[Plan]:
     """Plans in which no layer writes over its input, the best first."""
     yield _place(steps, images, SLOTS, share=False)
@@ -196,11 +213,9 @@ def _in_place(
     steps: Sequence[Step], found: Sequence[tuple[Step, Tiling]], images: int
 ) -> Iterator[Plan]:
     """Plans in which layers may write over their input, the earliest release first."""
-    batched = _batched(steps)
+    latest, batched = _releases(steps, images)
     tensors = _tensors(steps, images, batched)
     reaches = [reach(*found[i], tensors[i], tensors[i + 1]) for i in range(len(steps))]
-    # What runs once for the batch comes too late for its other images.
-    latest = len(steps) if images == 1 or not batched else batched
     for release in range(latest):
         yield _place(steps, images, 1, share=True, release=release, reaches=reaches)
 

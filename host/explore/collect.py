@@ -1,5 +1,6 @@
 """Makes benchmarks/resources.json: what Yosys, and for some nextpnr, make of configurations drawn
-over all that the explorer may propose. Run it again to go on; what is there is kept.
+over all that the explorer may propose, in the style of their device. Run it again to go on; what
+is there is kept.
 
     python -m host.explore.collect ecp5 --points 48 --placed 12
     python -m host.explore.collect ice40 --points 48 --placed 16
@@ -11,48 +12,57 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from host.errors import LeptonError
 from host.explore.resources import POINTS, VERSION, Model, read
+from host.explore.space import acc_depths
 from host.program import write_whole
 from host.synth import DEVICES, synthesize
 from host.synth.tools import SynthesisError
-from hw.config import Config
+from hw.config import NAMED, Config
 from hw.errors import ConfigError
 from sim.build import hardware_hash
 
 FAMILIES = {"ice40": ("up5k",), "ecp5": ("ecp5-85k", "ecp5-25k", "ecp5-85k")}
 """The devices of the points of each family, in turns."""
-LARGEST = {"up5k": 60, "ecp5-25k": 90, "ecp5-85k": 240}
-"""PEs; with more, Yosys takes minutes."""
-SEED = 6
+NAMED_POINTS = {
+    "ice40": (("up5k", "up5k"),),
+    "ecp5": (
+        ("ecp5-25k", "ecp5-25k"), ("ecp5-85k", "ecp5-85k"), ("ecp5-85k", "default"),
+        ("ecp5-85k", "wide"), ("ecp5-25k", "tiny"),
+    ),
+}  # fmt: skip
+"""Devices and configurations that have a name: others build them anyway, and the cache has them."""
+LARGEST = {"up5k": 28, "ecp5-25k": 90, "ecp5-85k": 200}
+"""PEs; with more, Yosys takes minutes, or the core is far larger than the part."""
+SEED = 7
 
 
 def drawn(family: str) -> Iterator[tuple[str, Config]]:
-    """Devices and configurations without end, the same ones always."""
+    """Devices and configurations without end, the same ones always: first some that have a name."""
+    yield from ((device, NAMED[name]) for device, name in NAMED_POINTS[family])
     source = random.Random(f"{family} {SEED}")
     turn = 0
     small = family == "ice40"
     while True:
         device = FAMILIES[family][turn % len(FAMILIES[family])]
         try:
-            cfg = Config(
-                rows=source.randint(2, 12 if small else 32),
-                cols=source.randint(2, 8 if small else 16),
+            cfg = replace(
+                NAMED[device],
+                rows=source.randint(4 if small else 2, 12 if small else 32),
+                cols=source.randint(1 if small else 2, 4 if small else 16),
                 lanes=source.choice([1, 1, 1, 2] if small else [1, 1, 2, 3, 4]),
                 weight_ports=source.choice([1, 1, 2, 3, 4]),
-                requantizers=source.choice([1, 1, 1, 2, 3]),
-                acc_width=source.choice([22, 24, 28, 32]),
-                acc_depth=source.choice([64, 128, 256, 512]),
+                requantizers=source.choice([1, 1, 1, 2] if small else [1, 1, 1, 2, 3]),
+                acc_width=source.choice([22, 23, 24, 26]),
+                acc_depth=source.choice(acc_depths(NAMED[device].adder_tree)),
                 result_depth=source.choice([16, 32, 64]),
                 program_depth=source.randint(100, 1500),
                 table_depth=source.randint(40, 300),
                 weight_depth=source.choice([2048, 4096, 8192, 12288, 16384]),
                 scratchpad_bytes=1 << source.randint(12, 15 if small else 16),
-                trace_depth=source.choice([0, 0, 0, 64]),
-                packet_words=source.choice([63, 127, 255]),
-                product_registers=source.choice([1, 2, 2]),
             )
         except ConfigError:
             continue
@@ -87,16 +97,18 @@ def place(point: dict[str, Any]) -> float:
 def collect(family: str, points: int, placed: int, until: float, *, again: bool) -> None:
     """Adds points until there are so many, and places the first that fit.
 
-    With `again`, points of a gateware that has changed since are made anew.
+    With `again`, points of a gateware that has changed since are left out, or made anew.
     """
     source = drawn(family)
     known = read(POINTS, family)
     now = hardware_hash()[:12]
+    if again:
+        known = [p for p in known if p.get("gateware") == now]
     for count in range(points):
         device, cfg = next(source)
         wanted = dict(cfg.items())
         same = [p for p in known if p["device"] == device and p["config"] == wanted]
-        if same and not (again and same[0].get("gateware") != now):
+        if same:
             continue
         if time.monotonic() > until:
             return
@@ -105,8 +117,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         except SynthesisError as error:
             print(f"{count + 1} of {points}: {device} left out: {error}", flush=True)
             continue
-        others = [p for p in read(POINTS, family) if p["config"] != wanted]
-        known = _save(family, [*others, point])
+        known = _save(family, [*known, point])
         print(
             f"{count + 1} of {points}: {device} {cfg.rows} x {cfg.cols} x {cfg.lanes}: "
             f"{point['luts']:,} LUTs, {point['seconds']} s",
@@ -120,8 +131,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         except SynthesisError as error:
             print(f"{point['device']} not placed: {error}", flush=True)
             point["fits"] = False
-        now = read(POINTS, family)
-        _save(family, [point if p["config"] == point["config"] else p for p in now])
+        _save(family, known)
         print(f"{point['device']} placed: {point.get('mhz')} MHz", flush=True)
 
 

@@ -5,7 +5,7 @@ cost model in C++. Equal to ``predict(compile(...))``; tests hold them together.
 import ctypes
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,20 +16,21 @@ import numpy as np
 from host.compiler import check_multipliers, least
 from host.compiler.folding import choices, fitted
 from host.compiler.jobs import Tiling
-from host.compiler.memory import SLOTS, Plan, plan, plan_apart
+from host.compiler.memory import SLOTS, Plan, plan, plan_apart, plan_room
 from host.compiler.steps import Step, lower, permute_flattened
 from host.cost import (
     PACKET_HEADER,
     PACKET_STORED,
     READ_CYCLES,
     READ_TO_STAMP,
-    RETIRE,
     RUN_CHECK,
     latency,
     result_latency,
+    retire,
 )  # fmt: skip
 from host.errors import LeptonError
 from host.explore.sketch import Sketch, sketch
+from host.explore.style import style
 from host.qgraph import QGraph
 from hw import isa
 from hw.config import LIMITS, Config
@@ -43,11 +44,7 @@ BATCHES = 3
 """As many as `lepton cost` runs."""
 DEPTHS = ("weight_depth", "table_depth", "program_depth")
 """Memories whose depth only says whether a program fits, never how long it takes."""
-TIMING = (
-    "rows", "cols", "lanes", "weight_ports", "requantizers", "acc_width", "multiplier_width",
-    "acc_depth", "result_depth", "packet_words", "link_width", "product_registers",
-    "scratchpad_bytes", "adder_tree", "prefetch",
-)  # fmt: skip
+TIMING = tuple(f.name for f in fields(Config) if f.name not in (*DEPTHS, "trace_depth"))
 """Fields that may change cycles; two configurations that agree in these share one evaluation."""
 
 
@@ -88,7 +85,7 @@ class Evaluator:
         self._known: dict[tuple, Cycles | str] = {}
         self._plans: dict[tuple, Plan | LeptonError | None] = {}
         self._sketches: dict[tuple, Sketch] = {}
-        self._least: dict[int, int] = {}
+        self._sizes: dict[int, list[int]] = {}
         _library()
 
     def __call__(self, cfg: Config) -> Cycles:
@@ -122,20 +119,27 @@ class Evaluator:
                 low = middle + 1
         return low
 
-    def scratchpad_bytes(self, cfg: Config) -> int:
-        """The smallest scratchpad, a power of two, that holds a batch on `cfg` and fills a slot
-        while another is read; or the largest there is."""
-        images = max(1, self.batch // cfg.lanes)
-        if images not in self._least:
-            steps = self._steps(cfg)
-            size, most = LIMITS["scratchpad_bytes"]
-            while size <= most:
-                where = self._plan_apart(steps, size, images)
-                if where is not None and where.slots == SLOTS:
-                    break
-                size *= 2
-            self._least[images] = size
-        return self._least[images]
+    def scratchpads(self, cfg: Config) -> list[int]:
+        """Sizes of the scratchpad worth trying, the largest first: more is of no use, and of less
+        it is known at once that it is too little."""
+        images, least = max(1, self.batch // cfg.lanes), 4 * cfg.bank_bytes
+        if images not in self._sizes:
+            self._sizes[images] = self._found_sizes(self._steps(cfg), images)
+        sizes = self._sizes[images]
+        return [size for size in sizes if size >= least] or [least]
+
+    def _found_sizes(self, steps: list[Step], images: int) -> list[int]:
+        size, most = LIMITS["scratchpad_bytes"]
+        while size < plan_room(steps, images) and size < most:
+            size *= 2
+        sizes = [size]
+        while sizes[0] < most:
+            where = self._plan_apart(steps, sizes[0], images)
+            if where is not None and where.slots == SLOTS:
+                # A slot is filled while another one is read.
+                break
+            sizes.insert(0, 2 * sizes[0])
+        return sizes
 
     def _evaluate(self, cfg: Config, *, deep: bool = True) -> Cycles:
         if self.batch % cfg.lanes:
@@ -166,7 +170,7 @@ class Evaluator:
         limit = isa.allow_limit(cfg)
         key = (
             tuple((step.output_shape, tiling) for step, tiling in found), images, cfg.requantizers,
-            limit, where.release,
+            limit, where.release, style(cfg),
         )  # fmt: skip
         if key not in self._sketches:
             self._sketches[key] = sketch(found, where, images, cfg.requantizers, limit)
@@ -224,7 +228,7 @@ class Evaluator:
     ) -> tuple[Step, Tiling]:
         key = (
             i, cfg.rows, cfg.cols, cfg.load_cycles, cfg.beats, cfg.requantizers, cfg.acc_depth,
-            cfg.result_depth, cfg.acc_width, cfg.prefetch, images if step.vector else 1, folding,
+            cfg.result_depth, cfg.acc_width, images if step.vector else 1, folding, style(cfg),
         )  # fmt: skip
         if key not in self._fitted:
             self._fitted[key] = fitted(step, cfg, images, folding=folding)
@@ -236,10 +240,10 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
     machine = np.array(
         [
             result_latency(cfg), cfg.load_cycles, cfg.result_depth, Sequencer.FETCH,
-            Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
+            Sequencer.END_FETCH, retire(cfg), Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER, cfg.prefetch,
+            PACKET_STORED, PACKET_HEADER, cfg.prefetch, cfg.requant_cycles,
         ],
         np.int64,
     )  # fmt: skip

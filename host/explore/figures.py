@@ -2,11 +2,13 @@
 the configurations that had a name before there was one. Run it again to go on.
 
     python -m host.explore.figures ecp5-85k --minutes 30
+    python -m host.explore.figures all --minutes 60          # each device, and what was before
 """
 
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from host import catalog
 from host.compiler import compile
 from host.cost import predict
 from host.errors import LeptonError
-from host.explore import report
+from host.explore import choice, memories, report
+from host.explore.charts import picture
 from host.explore.choice import Candidate, Wishes
 from host.explore.cycles import Evaluator
 from host.explore.resources import model as fitted
-from host.explore.run import Question, explore
+from host.explore.run import Answer, Question, explore
 from host.measurement import Watcher
 from host.program import write_whole
 from host.synth import DEVICES, synthesize
@@ -27,11 +30,14 @@ from hw.config import named
 from sim.cache import cache_folder
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
+PICTURE = Path(__file__).parents[2] / "docs" / "explored.png"
 VERSION = 1
-MODEL, BATCH = "lenet-cifar10", 16
+MODEL = "lenet-cifar10"
+BATCHES = {"up5k": 1, "ecp5-25k": 16, "ecp5-85k": 16}
+"""Images of a batch on each device: two do not fit the block RAM of the smallest."""
 BEFORE = ("tiny", "default", "wide")
 """The configurations that had a name before the explorer."""
-SEEDS = 3
+SEEDS = 1
 """Of a named configuration."""
 SHAPES = 240
 
@@ -46,45 +52,72 @@ def results() -> dict[str, Any]:
     return found
 
 
-def before(device_name: str) -> dict[str, dict[str, Any]]:
-    """What the named configurations reach on a device, or why they do not."""
+def measure_named(device_name: str, name: str) -> dict[str, Any]:
+    """What a named configuration reaches on a device, or why it does not."""
     graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
-    found: dict[str, dict[str, Any]] = {}
-    for name in BEFORE:
-        cfg = named(name)
-        cycles = predict(compile(graph, cfg, batch=BATCH)).cycles_per_image
-        built = synthesize(cfg, device, tell=lambda _: None)
-        used = built.usage.record()
-        found[name] = {"cycles_per_image": cycles, **used, "mhz": None, "images_per_s": None}
-        try:
-            mhz = max(built.place(SEEDS, tell=lambda _: None).frequencies)
-        except SynthesisError as error:
-            found[name]["why_not"] = str(error)
-            continue
-        found[name] |= {"mhz": mhz, "images_per_s": round(mhz * 1e6 / cycles, 1)}
-    return found
+    cfg = named(name)
+    cycles = predict(compile(graph, cfg, batch=BATCHES[device_name])).cycles_per_image
+    found: dict[str, Any] = {"cycles_per_image": cycles, "mhz": None, "images_per_s": None}
+    ram = memories.blocks(cfg, device)
+    if ram.brams > device.brams:
+        # That is counted, not estimated, and Yosys would take minutes to say the same.
+        why = f"this does not fit {device_name}: it needs {ram.brams:,} brams of {device.brams:,}"
+        return found | {"brams": ram.brams, "why_not": why}
+    built = synthesize(cfg, device, tell=lambda _: None)
+    found |= built.usage.record()
+    try:
+        mhz = max(built.place(SEEDS, tell=lambda _: None).frequencies)
+    except SynthesisError as error:
+        return found | {"why_not": str(error)}
+    return found | {"mhz": mhz, "images_per_s": round(mhz * 1e6 / cycles, 1)}
 
 
-def measure(device_name: str, minutes: float, variants: list[str]) -> dict[str, Any]:
+def measure(
+    device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
+) -> dict[str, Any]:
     """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
-    graphs = {name: catalog.find(name).quantize(16) for name in (MODEL, *variants)}
-    folder = cache_folder() / "explore"
-    folder.mkdir(parents=True, exist_ok=True)
-    question = Question(
-        graphs, (device_name,), BATCH, Wishes(), budget_s=60 * minutes, shapes=SHAPES
-    )
-    path = folder / f"{device_name}-{'-'.join(Path(v).name for v in variants) or 'plain'}.db"
-    answer = explore(question, path, Said())
-    report.write(answer, folder)
+    answer = asked(device_name, minutes, variants, max_luts)
     best = answer.recommendation.candidate
     assert best is not None
-    confirm(best, graphs[best.point.variant])
+    confirm(best, answer.question.graphs[best.point.variant])
     return {
         "recommended": best.record(),
         "reason": answer.recommendation.sentence,
         "evaluated": answer.evaluated,
         "model_seconds": round(answer.model_s, 2),
     }
+
+
+def asked(
+    device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
+) -> Answer:
+    """The explorer's answer for one device, with its report in the cache; goes on where it was."""
+    graphs = {name: catalog.find(name).quantize(16) for name in (MODEL, *variants)}
+    name = f"{device_name}-{'-'.join(Path(v).name for v in variants) or 'plain'}"
+    folder = cache_folder() / "explore" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    question = Question(
+        graphs, (device_name,), BATCHES[device_name], Wishes(max_luts=max_luts),
+        budget_s=60 * minutes, shapes=SHAPES,
+    )  # fmt: skip
+    answer = explore(question, folder / "search.db", Said())
+    report.write(answer, folder)
+    return answer
+
+
+def draw(variants: list[str]) -> None:
+    """What is known of all devices in one picture, for the README."""
+    answers = [asked(device, 0, variants) for device in DEVICES]
+    candidates = [c for answer in answers for c in answer.candidates]
+    joined = replace(
+        answers[0],
+        question=replace(answers[0].question, devices=tuple(DEVICES)),
+        candidates=candidates,
+        front=[c for answer in answers for c in answer.front],
+        recommendation=choice.recommend(candidates, Wishes()),
+    )
+    batches = ", ".join(f"{batch} on {device}" for device, batch in BATCHES.items())
+    write_whole(PICTURE, picture(joined, f"{MODEL}, batch {batches}"))
 
 
 def confirm(candidate: Candidate, graph: Any) -> None:
@@ -103,13 +136,14 @@ def confirm(candidate: Candidate, graph: Any) -> None:
 def speed(device_name: str) -> float:
     """Distinct configurations per second of one processor, cycles and resources."""
     graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
+    batch = BATCHES[device_name]
     import random
     import time
 
     from host.explore.space import Shape, Space
 
-    space = Space({MODEL: Evaluator(graph, BATCH)}, {device.family: fitted(device.family)},
-                  {device.name: device}, BATCH)  # fmt: skip
+    space = Space({MODEL: Evaluator(graph, batch)}, {device.family: fitted(device.family)},
+                  {device.name: device}, batch)  # fmt: skip
     source = random.Random(1)
     start, stop = time.process_time(), 0.0
     while stop - start < 10:
@@ -134,25 +168,54 @@ class Said(Watcher):
 def main(arguments: list[str]) -> int:
     """Measures one device, or the speed of the models."""
     parser = argparse.ArgumentParser(prog="python -m host.explore.figures", description=__doc__)
-    parser.add_argument("device", choices=list(DEVICES))
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("device", choices=[*DEVICES, "all"])
+    parser.add_argument("--minutes", type=float, default=30, help="for each device")
+    parser.add_argument("--max-luts", type=int, help="no larger cores: they take less time")
     parser.add_argument("--variant", action="append", default=[])
     parser.add_argument("--before", action="store_true", help="only the named configurations")
+    parser.add_argument("--draw", action="store_true", help="only docs/explored.png")
     parser.add_argument("--speed", action="store_true", help="only how fast the models are")
     chosen = parser.parse_args(arguments)
+    if chosen.draw:
+        draw(chosen.variant)
+        return 0
+    if chosen.device == "all":
+        for device in DEVICES:
+            _store(device, measure(device, chosen.minutes, chosen.variant, chosen.max_luts))
+        for device in DEVICES:
+            _store_named(device)
+        draw(chosen.variant)
+        return 0
     stored = results()
     if chosen.speed:
         stored["configurations_per_s"] = round(speed(chosen.device))
         print(f"{stored['configurations_per_s']:,} configurations per second and processor")
+        _write(stored)
+    elif chosen.before:
+        _store_named(chosen.device)
     else:
-        entry = stored["devices"].setdefault(chosen.device, {})
-        if chosen.before:
-            entry["before"] = before(chosen.device)
-        else:
-            entry |= measure(chosen.device, chosen.minutes, chosen.variant)
-        print(json.dumps(entry, indent=2))
-    write_whole(RESULTS, (json.dumps(stored, indent=2) + "\n").encode())
+        found = measure(chosen.device, chosen.minutes, chosen.variant, chosen.max_luts)
+        _store(chosen.device, found)
     return 0
+
+
+def _store_named(device: str) -> None:
+    """Measures the named configurations on a device; each is kept at once, and not done again."""
+    for name in BEFORE:
+        known = results()["devices"].get(device, {}).get("before", {})
+        if name not in known:
+            _store(device, {"before": {**known, name: measure_named(device, name)}})
+
+
+def _store(device: str, found: dict[str, Any]) -> None:
+    stored = results()
+    stored["devices"].setdefault(device, {}).update(found)
+    print(json.dumps(found, indent=2), flush=True)
+    _write(stored)
+
+
+def _write(stored: dict[str, Any]) -> None:
+    write_whole(RESULTS, (json.dumps(stored, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,12 @@ DERIVED = ("weight_depth", "table_depth", "program_depth")
 SEARCHED = ("rows", "cols", "lanes", "weight_ports", "requantizers", "acc_depth", "result_depth")
 
 
+def acc_depths(adder_tree: int) -> tuple[int, ...]:
+    """Depths of the accumulators worth trying: an adder tree has a row of zeros behind them, and
+    one less is a power of two with it."""
+    return tuple(depth - adder_tree for depth in ACC_DEPTHS)
+
+
 @dataclass(frozen=True)
 class Shape:
     """An array on a device for a variant of the model: what the search draws."""
@@ -59,7 +65,8 @@ class Point:
 
 
 def base(device: str) -> Config:
-    """What all fields are that the search leaves alone: those of the device's named configuration.
+    """What all fields are that the search leaves alone: those of the device's named configuration,
+    so that the style of its core, which the resource model is fitted to, is the device's.
 
     There is no trace: it is for profiling, costs memory and makes nothing faster.
     """
@@ -124,7 +131,7 @@ class Space:
         """What the smallest choice of a shape takes; None where there is none."""
         evaluator, device = self.evaluators[shape.variant], self.devices[shape.device]
         try:
-            cfg = self._deep(shape.device, next(self._choices(shape)), evaluator)
+            cfg = self._deep(shape.device, next(self._choices(shape)), evaluator)[-1]
         except (StopIteration, LeptonError, ConfigError) as error:
             self._refuse(str(error))
             return None
@@ -141,18 +148,24 @@ class Space:
         evaluator, device = self.evaluators[shape.variant], self.devices[shape.device]
         estimate = self.models[device.family]
         for choice in self._choices(shape):
-            self.evaluated += 1
             try:
                 # Deep memories first; then those that the program needs.
-                deep = self._deep(shape.device, choice, evaluator)
-                cycles = evaluator(deep)
-                cfg = self._derived(deep, cycles)
+                every = self._deep(shape.device, choice, evaluator)
             except (LeptonError, ConfigError) as error:
+                self.evaluated += 1
                 self._refuse(str(error))
                 continue
-            if cfg not in found:
-                guess = estimate(cfg, device)
-                found[cfg] = Point(shape.variant, device.name, self.batch, cfg, cycles, guess)
+            for deep in every:
+                self.evaluated += 1
+                try:
+                    cycles = evaluator(deep)
+                    cfg = self._derived(deep, cycles)
+                except (LeptonError, ConfigError) as error:
+                    self._refuse(str(error))
+                    continue
+                if cfg not in found:
+                    guess = estimate(cfg, device)
+                    found[cfg] = Point(shape.variant, device.name, self.batch, cfg, cycles, guess)
         return list(found.values())
 
     def _choices(self, shape: Shape) -> Iterator[dict[str, int]]:
@@ -161,6 +174,7 @@ class Space:
                 return [self.fixed[name]]
             return [v for v in values if most is None or v <= most]
 
+        tree = self.fixed.get("adder_tree", base(shape.device).adder_tree)
         ports = options("weight_ports", PORTS, shape.rows)
         # More ports that need as many cycles are of no use; the same for requantizers.
         ports = list({-(-shape.rows // p): p for p in reversed(ports)}.values())
@@ -168,7 +182,7 @@ class Space:
         requantizers = list({-(-shape.cols // q): q for q in reversed(requantizers)}.values())
         for weight_ports in ports:
             for some in requantizers:
-                for acc_depth in options("acc_depth", ACC_DEPTHS):
+                for acc_depth in options("acc_depth", acc_depths(tree)):
                     for result_depth in options("result_depth", RESULT_DEPTHS):
                         yield {
                             **self.fixed, "rows": shape.rows, "cols": shape.cols,
@@ -177,17 +191,16 @@ class Space:
                             "result_depth": result_depth,
                         }  # fmt: skip
 
-    def _deep(self, device: str, choice: dict[str, int], evaluator: Evaluator) -> Config:
-        """The choice with memories that hold any program, and the least accumulator width."""
+    def _deep(self, device: str, choice: dict[str, int], evaluator: Evaluator) -> list[Config]:
+        """The choice with memories that hold any program and the least accumulator width, for each
+        size of the scratchpad, the largest first."""
         most = {name: LIMITS[name][1] for name in DERIVED if name not in self.fixed}
         cfg = replace(base(device), **{**most, **choice})
         if "acc_width" not in self.fixed:
             cfg = replace(cfg, acc_width=max(evaluator.acc_width, cfg.sum_width))
-        if "scratchpad_bytes" not in self.fixed:
-            need = evaluator.scratchpad_bytes(cfg)
-            size = max(1 << (need - 1).bit_length(), 4 * cfg.bank_bytes)
-            cfg = replace(cfg, scratchpad_bytes=size)
-        return cfg
+        if "scratchpad_bytes" in self.fixed:
+            return [cfg]
+        return [replace(cfg, scratchpad_bytes=size) for size in evaluator.scratchpads(cfg)]
 
     def _derived(self, cfg: Config, cycles: Cycles) -> Config:
         needs = (cycles.weight_words, cycles.table_words, cycles.program_words)

@@ -8,10 +8,13 @@ TRACE = "called"
 """File of the folder to which each tool adds its name."""
 
 YOSYS = """
-import json, sys, time
+import json, os, sys, time
 if "-V" in sys.argv:
     print("Yosys 0.99"); sys.exit()
 called("yosys")
+if YOSYS_SLEEP:
+    open(os.environ["STARTED"], "w").write(str(os.getpid()))
+    time.sleep(YOSYS_SLEEP)
 cells = {f"core.runner.lanes.lane_0.array.sums_{KIND}_{i}": {
     "type": "LUT4", "parameters": {}, "attributes": {},
     "connections": {"A": [2], "Z": [3 + i]}, "port_directions": {"A": "input", "Z": "output"},
@@ -53,13 +56,13 @@ open(sys.argv[-1], "w").write("bits")
 """
 
 
-def install(folder: Path, *, luts: int = 5, sleep: float = 0) -> Path:
+def install(folder: Path, *, luts: int = 5, sleep: float = 0, yosys_sleep: float = 0) -> Path:
     """Puts tools into a folder for PATH; returns the file in which they leave their names."""
     trace = folder / TRACE
     head = (
         f"#!{sys.executable}\ndef called(name):\n    open({str(trace)!r}, 'a').write(name + ' ')\n"
     )
-    head += f"LUTS, SLEEP, KIND = {luts}, {sleep}, 'LUT4'\n"
+    head += f"LUTS, SLEEP, YOSYS_SLEEP, KIND = {luts}, {sleep}, {yosys_sleep}, 'LUT4'\n"
     for name, text in (("yosys", YOSYS), ("nextpnr-ecp5", NEXTPNR), ("ecppack", ECPPACK)):
         path = folder / name
         path.write_text(head + text)

@@ -3,6 +3,9 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ from host.compiler import compile
 from host.driver import Session
 from host.errors import LeptonError
 from host.evaluation import measure
+from host.explore.work import Job, carry_out
 from host.farm import Farm
 from host.measurement import Experiment
+from host.synth import DEVICES, Scope, synthesize
 from host.workers import run_layers
 from hw.config import named
 from tests.host import dask_cluster
@@ -36,6 +41,36 @@ def test_a_killed_worker_loses_no_result(tmp_path):
     assert found == {n: n * n for n in range(20)}
     begun = [path.name for path in tmp_path.glob(f"{victim.pid}-*")]
     assert begun, "the killed worker had no work"
+
+
+def test_a_worker_killed_while_it_runs_yosys_loses_no_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEPTON_CACHE", str(tmp_path / "cache"))
+    device = DEVICES["ecp5-25k"]
+    cores = [replace(named("tiny"), rows=rows) for rows in (2, 3, 4)]
+    jobs = [Job(str(c.rows), device.name, dict(c.items()), scope=Scope.ARRAY) for c in cores]
+    with cluster(tmp_path, workers=2) as (address, workers), Farm(scheduler=address) as some:
+        with ThreadPoolExecutor(1) as pool:
+            work = pool.submit(lambda: dict(some.map(carry_out, jobs)))
+            until = time.monotonic() + 90
+            while not (busy := [w for w in workers if _runs(w.pid, "yosys")]):
+                assert time.monotonic() < until
+                assert not work.done(), "it was done before"
+                time.sleep(0.02)
+            os.kill(busy[0].pid, signal.SIGKILL)
+            found = work.result(timeout=120)
+    for i, core in enumerate(cores):
+        built = synthesize(core, device, Scope.ARRAY, tell=lambda _: None)
+        assert found[i]["usage"] == built.usage.record()
+
+
+def _runs(parent: int, name: str) -> bool:
+    """Whether a process has a child of such a name."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            above = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            if int(above) == parent and name in (folder / "cmdline").read_text():
+                return True
+    return False
 
 
 def test_inference_survives_a_killed_worker_with_every_byte(tmp_path):
