@@ -32,7 +32,8 @@ READ_TO_STAMP = 4
 
 
 def predict(program: Program, batches: int = 3, activity: Activity | None = None) -> Counters:
-    """Counters of a run of so many batches, as `Session.counters` would have them.
+    """Counters of a run of so many batches, as `Session.counters` would have them of a core with
+    all counters.
 
     `activity`, if given, is filled with what the parts of the machine did when.
     """

@@ -27,7 +27,7 @@ class LayerCycles:
     macs: int
     """Of the whole batch."""
     counters: dict[str, int]
-    """Keys of `isa.COUNTERS`."""
+    """Keys of `isa.counters`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Counters:
     """What the hardware counted in the last run."""
 
     total: dict[str, int]
-    """Keys of `isa.COUNTERS`, over the whole run."""
+    """Keys of `isa.counters`, over the whole run; the cost model has all of `isa.COUNTERS`."""
     batches: int
     batch: int
     stamps: np.ndarray
@@ -46,6 +46,15 @@ class Counters:
     """Cycles from the core taking the first word of input, its packet's header, to the host taking
     the last word of the first batch's output, its time stamp; None where only the core sees cycles.
     """
+
+    def counted_by(self, config: Config) -> "Counters":
+        """Those of them that a core of that configuration counts."""
+        names = isa.counters(config)
+        layers = (
+            replace(layer, counters={name: layer.counters[name] for name in names})
+            for layer in self.layers
+        )
+        return replace(self, total={name: self.total[name] for name in names}, layers=tuple(layers))
 
     @property
     def cycles(self) -> int:
@@ -187,21 +196,22 @@ class Session:
 
     def _counters(self, batches: int, stamps: np.ndarray) -> Counters:
         program, cfg = self.program, self.program.config
+        names = isa.counters(cfg)
         (reply,) = self._exchange(packets.packet(Packet.COUNTERS), 1)
         final = packets.read(reply, Reply.COUNTERS).astype(np.int64)
-        total = dict(zip(isa.COUNTERS, final.tolist(), strict=True))
+        total = dict(zip(names, final.tolist(), strict=True))
         rows = len(program.instruction_layers)
         layers = ()
         if rows <= cfg.trace_depth:
             trace = np.concatenate((self._trace(rows), final[None]))
             spent = np.diff(trace, axis=0)
-            by_layer = np.zeros((len(program.layers), len(isa.COUNTERS)), np.int64)
+            by_layer = np.zeros((len(program.layers), len(names)), np.int64)
             np.add.at(by_layer, list(program.instruction_layers), spent)
             layers = tuple(
                 LayerCycles(
                     info.name,
                     info.macs * program.batch,
-                    dict(zip(isa.COUNTERS, row.tolist(), strict=True)),
+                    dict(zip(names, row.tolist(), strict=True)),
                 )
                 for info, row in zip(program.layers, by_layer, strict=True)
             )

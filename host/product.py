@@ -64,8 +64,11 @@ def measure(product: Product, config: Config) -> dict[str, Any]:
 
     `window_cycles` counts from the cycle in which the first slice is at the array to the one in
     which the last byte is at the scratchpad, both included. It comes from the core's counters and
-    time stamp. The cost model has both cycles, too; LeptonError where the two are not the same.
+    time stamp. The cost model has both cycles, too; LeptonError where the two are not the same, or
+    where the core does not count stalls.
     """
+    if not config.stall_counters:
+        raise LeptonError("a product is measured by the stalls; this core needs stall_counters=1")
     program, values, expected = product.program(config)
     with Session(program) as session:
         got = session.run(values, dequantize=False)

@@ -85,7 +85,7 @@ def profile(
     """Runs `BATCHES` batches on the core, predicts them, or both.
 
     The images are random: no cycle depends on them. LeptonError when the core has no trace of so
-    many instructions.
+    many instructions, or counts no stalls.
     """
     watch = watch or Watcher()
     activity = Activity()
@@ -93,6 +93,12 @@ def profile(
     predicted = predict(program, BATCHES, activity)
     if "rtl" in sources:
         rows, depth = len(program.instruction_layers), program.config.trace_depth
+        if not program.config.stall_counters:
+            traced = f" --set trace_depth={rows}" if rows > depth else ""
+            raise LeptonError(
+                "the core counts cycles, but neither vectors nor stalls; use "
+                f"--set stall_counters=1{traced}, or --source cost"
+            )
         if rows > depth:
             raise LeptonError(
                 f"the program has {rows} layer instructions and the core traces {depth}; use a "

@@ -58,6 +58,8 @@ class Config:
     prefetch: int = 1
     """1: the next instruction is fetched while one is at work; 0: behind it, which needs only one
     copy of the instruction."""
+    stall_counters: int = 1
+    """1 counts vectors and stalls; 0 counts nothing but the cycles of a run."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -173,6 +175,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "product_registers": (1, 3),
     "adder_tree": (0, 1),
     "prefetch": (0, 1),
+    "stall_counters": (0, 1),
 }
 """Smallest and largest value of each field."""
 
@@ -207,6 +210,7 @@ NAMED: dict[str, Config] = {
         product_registers=1,
         adder_tree=1,
         prefetch=0,
+        stall_counters=0,
     ),
     "ecp5-25k": Config(
         weight_ports=2,

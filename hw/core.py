@@ -84,6 +84,7 @@ class Core(wiring.Component):
             decoder.counters.eq(counters.values),
             runner.start.eq(decoder.start),
             runner.batches.eq(decoder.batches),
+            runner.batches_set.eq(decoder.batches_set),
             runner.ring.eq(decoder.ring),
             runner.cycle.eq(counters.values[0]),
             replies.abort.eq(reset),
@@ -105,6 +106,7 @@ class Runner(wiring.Component):
     running: Signal
     start: Signal
     batches: Signal
+    batches_set: Signal
     input: stream.Interface
     o: stream.Interface
     cycle: Signal
@@ -119,6 +121,7 @@ class Runner(wiring.Component):
             "running":     Out(1),
             "start":       In(1),
             "batches":     In(32),
+            "batches_set": In(1),
             "ring":        In(layouts.ring(cfg)),
             "input":       In(stream.Signature(32)),
             "o":           Out(layouts.LINK_STREAM),
@@ -159,6 +162,7 @@ class Runner(wiring.Component):
         m.d.comb += [
             sequencer.start.eq(self.start),
             sequencer.batches.eq(self.batches),
+            sequencer.batches_set.eq(self.batches_set),
             inputs.start.eq(self.start),
             inputs.ring.eq(self.ring),
             outputs.cycle.eq(self.cycle),

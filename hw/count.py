@@ -11,3 +11,12 @@ def next_or(count: Signal, load: Value, value: Value) -> Value:
     """
     width = len(count)
     return Mux(load, value, (count - (~load).replicate(width))[:width])
+
+
+def one_less_or(count: Signal, step: Value, value: Value) -> Value:
+    """The same of one that counts down, with `step`, and else takes a value.
+
+    `step` should come early in the cycle; whether the register changes at all may be known late.
+    """
+    width = len(count)
+    return Mux(step, (count + step.replicate(width))[:width], value)

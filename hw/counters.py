@@ -11,7 +11,7 @@ from .delay import delayed
 
 
 class Counters(wiring.Component):
-    """The counters of `isa.COUNTERS`, and their values at the start of each layer instruction.
+    """The counters of `isa.counters`, and their values at the start of each layer instruction.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class Counters(wiring.Component):
     running : In
         Count.
     events : In
-        Which counters, behind the first, go up.
+        Which of `isa.COUNTERS`, behind the first, go up.
     layer_start, layer_first : In
         A layer instruction begins; it is the first of the program.
     values : Out
@@ -39,14 +39,13 @@ class Counters(wiring.Component):
 
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
-        count = len(isa.COUNTERS)
         super().__init__({
             "clear":       In(1),
             "running":     In(1),
-            "events":      In(count - 1),
+            "events":      In(len(isa.COUNTERS) - 1),
             "layer_start": In(1),
             "layer_first": In(1),
-            "values":      Out(data.ArrayLayout(32, count)),
+            "values":      Out(data.ArrayLayout(32, len(isa.counters(cfg)))),
             "bus":         In(layouts.host_bus(cfg, isa.Space.TRACE)),
         })  # fmt: skip
 
@@ -55,7 +54,7 @@ class Counters(wiring.Component):
         # Events come late in their cycle, so they are counted in the next one.
         events = Signal.like(self.events)
         m.d.sync += events.eq(self.events & self.running.replicate(len(events)))
-        for i in range(1, len(isa.COUNTERS)):
+        for i in range(1, len(self.values)):
             m.d.sync += self.values[i].eq(self.values[i] + events[i - 1])
         with m.If(self.running):
             m.d.sync += self.values[0].eq(self.values[0] + 1)

@@ -1,11 +1,17 @@
 """Carries out packets, one after the other, and answers them."""
 
-from amaranth import Array, Const, Module, Signal, Value
+import functools
+import operator
+from collections.abc import Sequence
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
+from .arguments import Arguments
 from .config import VERSION, Config
+from .count import one_less_or
 from .isa import Cause, Packet, Reply, Space
 from .packets import RECEIVED
 
@@ -29,10 +35,13 @@ class Decoder(wiring.Component):
         The memories.
     running : In
         A run is going on.
-    start, batches : Out
-        Start a run of so many batches; the ring of input slots below is set from the same cycle on.
+    batches, batches_set : Out
+        The batches of the run that comes next, if any.
+    start : Out
+        Start it.
     ring : Out
-        First byte of the ring of input slots, words of a slot, slots.
+        First byte of the ring of input slots, words of a slot, slots: from `start` on, as long as
+        the run goes on.
     reset_waits : In
         A ``RESET`` stands behind the present packet. Input that is not taken at once is dropped
         from then on, lest it hold up the reset that forgets it anyway.
@@ -40,7 +49,7 @@ class Decoder(wiring.Component):
         Words of input. What is offered stays until it is taken, unless the run ends or a reset
         waits.
     counters : In
-        See `isa.COUNTERS`.
+        See `isa.counters`.
     reset : Out
         Stop the run.
     """
@@ -49,8 +58,9 @@ class Decoder(wiring.Component):
     o: stream.Interface
     buses: list[wiring.PureInterface]
     running: Signal
-    start: Signal
     batches: Signal
+    batches_set: Signal
+    start: Signal
     ring: data.View
     reset_waits: Signal
     input: stream.Interface
@@ -64,72 +74,75 @@ class Decoder(wiring.Component):
             "o":           Out(layouts.LINK_STREAM),
             **{f"bus_{s.name.lower()}": Out(layouts.host_bus(cfg, s)) for s in Space},
             "running":     In(1),
-            "start":       Out(1),
             "batches":     Out(32),
+            "batches_set": Out(1),
+            "start":       Out(1),
             "ring":        Out(layouts.ring(cfg)),
             "reset_waits": In(1),
             "input":       Out(stream.Signature(32)),
-            "counters":    In(data.ArrayLayout(32, len(isa.COUNTERS))),
+            "counters":    In(data.ArrayLayout(32, len(isa.counters(cfg)))),
             "reset":       Out(1),
         })  # fmt: skip
         self.buses = [getattr(self, f"bus_{s.name.lower()}") for s in Space]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.submodules.arguments = arguments = Arguments(self.cfg)
         header = Signal(isa.HEADER)
-        left = Signal(range(self.cfg.packet_words + 1))
-        """Words of the packet still to come."""
-        some_left = Signal()
-        """There are any."""
-        last_left = Signal()
-        """There is one."""
+        count = _Left(m, Signal(range(self.cfg.packet_words + 1), name="left"))
+        """Words of the packet still to come, or of the answer still to go."""
         taking = Signal()
         """They are words of input."""
-        cause = Signal(8)
-        payload = Signal(data.ArrayLayout(32, len(isa.RUN_WORDS)))
-        """The first words of the payload, behind each other."""
-        got = Signal(range(len(isa.RUN_WORDS) + 1))
+        cause = Signal(4)
+        """Why the packet is refused, or 0."""
         input_left = Signal(32)
+        """Words that the run still takes; outside of a run it means nothing."""
+        input_goes = Signal()
         word = self.i.p.data
 
         dropping = Signal()
         """Of this run no more input is taken: a word was missed."""
         with m.If(self.start):
-            m.d.sync += input_left.eq(payload[isa.RUN_WORDS.index("input_total")])
             m.d.sync += dropping.eq(0)
+        with m.If(arguments.total_set | input_goes):
+            m.d.sync += input_left.eq(one_less_or(input_left, self.running, word))
 
         answer = layouts.LINK_STREAM.create()
         self._reply(m, answer)
-        memory = self._select(m, header, payload)
-        m.d.comb += self.batches.eq(payload[isa.RUN_WORDS.index("batches")])
+        memory = self._select(m, header, arguments)
+        self._word_of_row(m, memory, arguments)
+        heading = self._tell(m, answer, header, cause, memory, count)
+        # Arguments are no copies for a run: while one goes on, no packet that has any gets so far
+        # that they would change.
+        m.d.comb += [
+            arguments.word.eq(word),
+            self.batches.eq(word),
+            self.batches_set.eq(arguments.batches_set),
+            self.ring.address.eq(arguments.row),
+            self.ring.words.eq(arguments.rows),
+            self.ring.slots.eq(arguments.slots),
+        ]
         m.d.sync += self.start.eq(0)
-        count = _Left(left, some_left, last_left)
         with m.FSM():
             with m.State("HEADER"):
                 incoming = data.View(isa.HEADER, word)
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [header.eq(incoming), *count.set(incoming.length), got.eq(0)]
-                m.d.sync += cause.eq(self.i.p.cause)
+                m.d.sync += [header.eq(incoming), cause.eq(self.i.p.cause)]
+                count.set(incoming.length)
                 with m.If(self.i.valid):
                     m.next = "LOOK"
-            self._check(m, header, cause, count, input_left, taking)
+            self._check(m, header, cause, count, input_left, taking, arguments)
             with m.State("ARGUMENTS"):
-                wanted = Signal.like(got)
-                with m.If(header.opcode == Packet.RUN.value):
-                    m.d.comb += wanted.eq(len(isa.RUN_WORDS))
-                with m.Else():
-                    m.d.comb += wanted.eq(ADDRESSED)
-                with m.If(got == wanted):
-                    with m.If(header.opcode == Packet.RUN.value):
+                with m.If(arguments.complete):
+                    m.next = "MEASURE_ROWS"
+                    with m.If(arguments.run):
                         m.next = "MEASURE_RUN"
-                    with m.Else():
-                        m.next = "MEASURE_ROWS"
                 with m.Else():
-                    m.d.comb += self.i.ready.eq(1)
+                    m.d.comb += [self.i.ready.eq(1), arguments.take.eq(self.i.valid)]
                     with m.If(self.i.valid):
-                        m.d.sync += [payload[got].eq(word), got.eq(got + 1), *count.less()]
-            self._memories(m, answer, header, cause, payload, memory, count)
-            self._run(m, cause, payload)
+                        count.step()
+            self._memories(m, header, cause, arguments, memory, count)
+            self._run(m, cause, arguments)
             with m.State("INPUT"):
                 # A run that ends without its input must not leave the packet in the way.
                 wanted = taking & self.running
@@ -141,14 +154,15 @@ class Decoder(wiring.Component):
                 with m.If(self.input.valid & ~self.input.ready & self.reset_waits):
                     m.d.sync += dropping.eq(1)
                 with m.If(self.i.valid & self.i.ready):
-                    m.d.sync += [*count.less(), input_left.eq(input_left - 1)]
-                    m.d.sync += taking.eq(~last_left)
-                with m.If(~some_left):
+                    count.step()
+                    m.d.comb += input_goes.eq(1)
+                    m.d.sync += taking.eq(~count.last)
+                with m.If(~count.some):
                     m.next = "HEADER"
                 with m.Elif(~self.running):
                     m.d.sync += [cause.eq(Cause.UNEXPECTED.value), taking.eq(0)]
                     m.next = "REFUSE"
-            self._answers(m, answer, header, cause, count)
+            self._answers(m, answer, header, cause, memory, count, heading)
         return m
 
     def _reply(self, m: Module, answer: stream.Interface) -> None:
@@ -165,38 +179,38 @@ class Decoder(wiring.Component):
 
     def _check(
         self, m: Module, header: data.View, cause: Signal, count: "_Left", input_left: Signal,
-        taking: Signal,
+        taking: Signal, arguments: Arguments,
     ) -> None:  # fmt: skip
         """What the header alone tells: first numbers are compared, then it is decided."""
-        length, reading = header.length, header.opcode == Packet.READ.value
-        any_length = Signal()
+        # No whole packet is longer than this counts.
+        length, reading = count.left, header.opcode == Packet.READ.value
         no_addressed = Signal()
         no_run = Signal()
         too_much = Signal()
         no_space = Signal()
         m.d.sync += [
-            any_length.eq(length != 0),
             no_addressed.eq((length < ADDRESSED) | (reading & (length != ADDRESSED))),
             no_run.eq(length != len(isa.RUN_WORDS)),
-            too_much.eq(length > input_left),
+            too_much.eq(~input_left[len(length) :].any() & (length > input_left[: len(length)])),
             no_space.eq(
                 (header.space >= len(Space)) | (~reading & (header.space == Space.TRACE.value))
             ),
         ]
+        m.d.comb += arguments.run.eq(header.opcode == Packet.RUN.value)
         with m.State("LOOK"):
+            m.d.comb += arguments.begin.eq(1)
             m.next = "CHECK"
             with m.If(cause != 0):
-                m.d.sync += count.set(Const(0, 16))
-                m.next = "REFUSE"
+                m.next = "PREPARE"
         with m.State("CHECK"), m.Switch(header.opcode):
             for packet, then in (
-                (Packet.ID, "ID"),
-                (Packet.COUNTERS, "COUNTERS"),
+                (Packet.ID, "PREPARE"),
+                (Packet.COUNTERS, "PREPARE"),
                 (Packet.RESET, "RESET"),
             ):
                 with m.Case(packet.value):
                     m.next = then
-                    with m.If(any_length):
+                    with m.If(count.some):
                         self._refuse(m, cause, Cause.LENGTH)
             with m.Case(Packet.WRITE.value, Packet.READ.value):
                 m.next = "ARGUMENTS"
@@ -220,76 +234,93 @@ class Decoder(wiring.Component):
             with m.Default():
                 self._refuse(m, cause, Cause.OPCODE)
 
-    def _select(self, m: Module, header: data.View, payload: data.View) -> data.View:
+    def _select(self, m: Module, header: data.View, arguments: Arguments) -> data.View:
         """Wires the buses, and returns what is known of the memory that the header names."""
         longest = self.cfg.packet_words.bit_length()
+        most = max(isa.row_words(self.cfg, space) for space in Space)
         memory = Signal(
             data.StructLayout(
-                {"total": 32, "depth": 21, "words_last": 16, "r_data": 32, "word": 16, "write": 1}
+                {
+                    "total": range((1 << longest) * most),
+                    "depth": len(arguments.row),
+                    "words_last": range(most),
+                    "r_data": 32,
+                    "word": range(most),
+                    "write": 1,
+                    "read": 1,
+                    "begin": 1,
+                }
             )
         )
+        # There are no others once the header has been checked.
+        named = header.space[: (len(Space) - 1).bit_length()]
+        row = Signal.like(arguments.row)
+        m.d.comb += row.eq(arguments.row)
         for space, bus in zip(Space, self.buses, strict=True):
             words = isa.row_words(self.cfg, space)
             # In registers: from here to the last block RAM is the longest wire of the core.
             m.d.sync += [
-                bus.row.eq(payload[0]),
+                bus.row.eq(row),
                 bus.word.eq(memory.word),
                 bus.w_data.eq(self.i.p.data),
-                bus.write.eq(memory.write & (header.space == space.value)),
+                bus.write.eq(memory.write & (named == space.value)),
             ]
-            with m.If(header.space == space.value):
+            with m.If(named == space.value):
                 m.d.comb += [
-                    memory.total.eq(_times(payload[1][:longest], words)),
+                    memory.total.eq(_times(arguments.rows[:longest], words)),
                     memory.depth.eq(isa.rows(self.cfg, space)),
                     memory.words_last.eq(words - 1),
-                    memory.r_data.eq(bus.r_data),
                 ]
+        there = [b.r_data for s, b in zip(Space, self.buses, strict=True) if isa.rows(self.cfg, s)]
+        m.d.comb += memory.r_data.eq(Array(there)[named])
         return memory
 
+    def _word_of_row(self, m: Module, memory: data.View, arguments: Arguments) -> None:
+        """Goes from word to word, and from row to row."""
+        word = Signal.like(memory.word)
+        last_word = Signal()
+        goes = Signal()
+        m.d.comb += [
+            memory.word.eq(word),
+            goes.eq(memory.write | memory.read),
+            arguments.next_row.eq(goes & last_word),
+        ]
+        with m.If(goes):
+            m.d.sync += [word.eq(word + 1), last_word.eq(word + 1 == memory.words_last)]
+        with m.If(memory.begin | arguments.next_row):
+            m.d.sync += [word.eq(0), last_word.eq(memory.words_last == 0)]
+
     def _memories(
-        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
-        payload: data.View, memory: data.View, count: "_Left",
+        self, m: Module, header: data.View, cause: Signal, arguments: Arguments, memory: data.View,
+        count: "_Left",
     ) -> None:  # fmt: skip
         """``WRITE`` and ``READ``: `count` counts the words to come, or to send."""
-        row, rows = payload[0], payload[1]
+        row, rows = arguments.row, arguments.rows
+        longest = self.cfg.packet_words
+        bits = longest.bit_length()
         # Registers between the arithmetic and the decisions, which are slow together.
-        total = Signal(16)
-        stop = Signal(25)
-        no_rows = Signal()
-        strange = Signal()
+        total = count.total
+        excess = Signal()
+        """It is more than a count of words can be."""
+        stop = Signal(len(row) + 1)
         over = Signal()
         too_long = Signal()
         differs = Signal()
-        wait = Signal(range(READ_WAIT + 1))
-        word = Signal(16)
-        last_word = Signal()
-        longest = self.cfg.packet_words
-
-        def advance() -> None:
-            m.d.sync += [*count.less(), word.eq(word + 1)]
-            m.d.sync += last_word.eq(word + 1 == memory.words_last)
-            with m.If(last_word):
-                m.d.sync += [word.eq(0), row.eq(row + 1), last_word.eq(memory.words_last == 0)]
-
         with m.State("MEASURE_ROWS"):
             # More rows than there are words in the longest packet need no exact product.
-            many = rows[longest.bit_length() : 16].any()
             m.d.sync += [
-                total.eq(memory.total | many.replicate(16)),
-                stop.eq(row[:24] + rows[:16]),
-                strange.eq(rows[16:].any() | row[24:].any()),
+                total.eq(memory.total),
+                excess.eq(rows[bits:].any() | memory.total[bits:].any()),
+                stop.eq(row + rows),
             ]
             m.next = "COMPARE_ROWS"
         with m.State("COMPARE_ROWS"):
             m.d.sync += [
-                over.eq(strange | (stop > memory.depth)),
-                differs.eq(total != count.left),
-                too_long.eq(total > longest),
-                no_rows.eq(total == 0),
-                word.eq(0),
-                last_word.eq(memory.words_last == 0),
-                wait.eq(0),
+                over.eq(arguments.strange | (stop > memory.depth)),
+                differs.eq(excess | (total != count.left)),
+                too_long.eq(excess | (total > longest)),
             ]
+            m.d.comb += memory.begin.eq(1)
             m.next = "CHECK_ROWS"
         with m.State("CHECK_ROWS"):
             with m.If(over):
@@ -299,141 +330,169 @@ class Decoder(wiring.Component):
                 with m.If(differs):
                     self._refuse(m, cause, Cause.LENGTH)
             with m.Else():
-                m.next = "READ_HEADER"
+                m.next = "PREPARE"
                 with m.If(too_long):
                     self._refuse(m, cause, Cause.RANGE)
         with m.State("WRITE"):
             m.d.comb += [
                 self.i.ready.eq(count.some),
                 memory.write.eq(self.i.valid & count.some),
-                memory.word.eq(word),
             ]
             with m.If(memory.write):
-                advance()
+                count.step()
             with m.If(~count.some):
                 m.next = "HEADER"
-        with m.State("READ_HEADER"):
-            with m.If(self._send(m, answer, Reply.DATA, total, no_rows)):
-                m.d.sync += count.set(total)
-                m.next = "READ"
-                with m.If(no_rows):
-                    m.next = "HEADER"
-        with m.State("READ"):
-            m.d.comb += memory.word.eq(word)
-            with m.If(wait != READ_WAIT):
-                m.d.sync += wait.eq(wait + 1)
-            with m.Else():
-                m.d.comb += [
-                    answer.valid.eq(1),
-                    answer.p.data.eq(memory.r_data),
-                    answer.p.last.eq(count.last),
-                ]
-                with m.If(answer.ready):
-                    m.d.sync += wait.eq(0)
-                    advance()
-                    with m.If(count.last):
-                        m.next = "HEADER"
 
-    def _run(self, m: Module, cause: Signal, payload: data.View) -> None:
+    def _run(self, m: Module, cause: Signal, arguments: Arguments) -> None:
         """``RUN``: the ring of input slots is measured slot by slot, without a multiplier."""
-        batches, address, words, slots, _ = (payload[i] for i in range(len(isa.RUN_WORDS)))
-        # Two slots, each as large as the memory, end at twice its size before that is refused.
-        end = Signal(self.cfg.address_width + 2)
-        slots_left = Signal(8)
-        wrong = Signal()
-        size = self.cfg.scratchpad_bytes
+        # In words. A slot of the whole memory behind its last word is refused before the next one.
+        size = self.cfg.scratchpad_words
+        end = Signal(range(max(2 * size, 1 << len(arguments.row) - 2) + size))
+        slots_left = Signal.like(arguments.slots)
         with m.State("MEASURE_RUN"):
-            m.d.sync += [end.eq(address), slots_left.eq(slots)]
-            m.d.sync += wrong.eq(
-                (batches == 0) | (address >= size) | (address[:2] != 0) | (words == 0)
-                | (words > size // 4) | (slots == 0) | slots[8:].any()
-            )  # fmt: skip
+            m.d.sync += [end.eq(arguments.row[2:]), slots_left.eq(arguments.slots)]
             m.next = "CHECK_RUN"
         with m.State("CHECK_RUN"):
             m.next = "MEASURE"
-            with m.If(wrong):
+            with m.If(arguments.strange):
                 self._refuse(m, cause, Cause.RANGE)
         with m.State("MEASURE"):
-            m.d.sync += [end.eq(end + (words << 2)), slots_left.eq(slots_left - 1)]
+            m.d.sync += [end.eq(end + arguments.rows), slots_left.eq(slots_left - 1)]
             with m.If(end > size):
                 self._refuse(m, cause, Cause.RANGE)
             with m.Elif(slots_left == 0):
-                m.d.sync += [
-                    self.start.eq(1),
-                    self.ring.address.eq(address),
-                    self.ring.words.eq(words),
-                    self.ring.slots.eq(slots),
-                ]
+                m.d.sync += self.start.eq(1)
                 m.next = "HEADER"
 
-    def _send(self, m: Module, answer: stream.Interface, reply: Reply, length, last):
-        """Sends a header; returns whether it goes."""
-        out = data.View(isa.HEADER, answer.p.data)
-        m.d.comb += [
-            answer.valid.eq(1),
-            out.opcode.eq(reply.value),
-            out.length.eq(length),
-            answer.p.last.eq(last),
+    def _tell(
+        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
+        memory: data.View, count: "_Left",
+    ) -> Signal:  # fmt: skip
+        """What there is to tell, by what was asked; `count` says which word of it.
+
+        Returns what makes it the header of the reply.
+        """
+        heading = Signal()
+        opcode = Signal(8)
+        fields = {"length": count.left, "space": Const(0), "opcode": opcode}
+        reply = Cat(fields[name] | Const(0, field.width) for name, field in isa.HEADER)
+        refused = cause != 0
+        words = [
+            (heading, reply),
+            (~heading & refused & ~count.last, cause),
+            (~heading & refused & count.last, header),
         ]
-        return answer.ready
+        with m.If(refused):
+            m.d.comb += opcode.eq(Reply.ERROR.value)
+        for packet, kind, told in (
+            (Packet.ID, Reply.ID, _from_the_end(self._identity(), count.left)),
+            (Packet.COUNTERS, Reply.COUNTERS, _from_the_end([*self.counters], count.left)),
+            (Packet.READ, Reply.DATA, memory.r_data),
+            (Packet.RESET, Reply.RESET, None),
+        ):
+            asked = Signal(name=f"asked_{packet.name.lower()}")
+            m.d.comb += asked.eq((header.opcode == packet.value) & ~refused)
+            with m.If(asked):
+                m.d.comb += opcode.eq(kind.value)
+            if told is not None:
+                words.append((asked & ~heading, told))
+        # One at most is chosen: no choice need wait for another.
+        chosen = [Mux(there, Value.cast(word), 0) for there, word in words]
+        m.d.comb += answer.p.data.eq(functools.reduce(operator.or_, chosen))
+        return heading
+
+    def _identity(self) -> list[int]:
+        return [isa.MAGIC, VERSION, *self.cfg.words()]
 
     def _answers(
-        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal, count: "_Left"
-    ) -> None:
-        """Replies that are a list of words."""
-        identity = [isa.MAGIC, VERSION, *self.cfg.words()]
-        self._list(m, answer, "ID", Reply.ID, [Const(w, 32) for w in identity])
-        counters = [self.counters[i] for i in range(len(isa.COUNTERS))]
-        self._list(m, answer, "COUNTERS", Reply.COUNTERS, counters)
-        with m.State("RESET"):
-            m.d.comb += self.reset.eq(1)
-            m.next = "RESET_ANSWER"
-        self._list(m, answer, "RESET_ANSWER", Reply.RESET, [])
+        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
+        memory: data.View, count: "_Left", heading: Signal,
+    ) -> None:  # fmt: skip
+        """Replies: a header and words, each as it is when it is taken."""
+        refused = cause != 0
+        reading = header.opcode == Packet.READ.value
+        wait = Signal(range(READ_WAIT + 1))
         with m.State("REFUSE"):
             # What is left of the packet must go before the next one.
             m.d.comb += self.i.ready.eq(count.some)
             with m.If(~count.some):
-                m.next = "ERROR"
+                m.next = "PREPARE"
             with m.Elif(self.i.valid):
-                m.d.sync += count.less()
-        self._list(m, answer, "ERROR", Reply.ERROR, [cause, header.as_value()])
-
-    def _list(
-        self, m: Module, answer: stream.Interface, state: str, reply: Reply, words: list
-    ) -> None:
-        """A header and words, each as it is when it is taken."""
-        at = Signal(range(max(1, len(words))), name=f"{state.lower()}_at")
-        with m.State(state), m.If(self._send(m, answer, reply, len(words), not words)):
-            m.next = f"{state}_WORDS" if words else "HEADER"
-            m.d.sync += at.eq(0)
-        if words:
-            with m.State(f"{state}_WORDS"):
-                m.d.comb += [
-                    answer.valid.eq(1),
-                    answer.p.data.eq(Array(words)[at]),
-                    answer.p.last.eq(at == len(words) - 1),
-                ]
+                count.step()
+        with m.State("RESET"):
+            m.d.comb += self.reset.eq(1)
+            m.next = "PREPARE"
+        with m.State("PREPARE"):
+            m.next = "ANSWER"
+            with m.If(refused):
+                count.set(len(("cause", "header")))
+            with m.Elif(reading):
+                count.set(count.total)
+            with m.Elif(header.opcode == Packet.ID.value):
+                count.set(len(self._identity()))
+            with m.Elif(header.opcode == Packet.COUNTERS.value):
+                count.set(len(self.counters))
+            with m.Else():
+                count.set(0)
+        with m.State("ANSWER"):
+            # Not yet compared a cycle before.
+            none = count.left == 0
+            m.d.comb += [heading.eq(1), answer.valid.eq(1), answer.p.last.eq(none)]
+            m.d.sync += wait.eq(0)
+            with m.If(answer.ready):
+                m.next = "WORDS"
+                with m.If(none):
+                    m.next = "HEADER"
+        with m.State("WORDS"):
+            # Those of a memory take a while.
+            with m.If(reading & ~refused & (wait != READ_WAIT)):
+                m.d.sync += wait.eq(wait + 1)
+            with m.Else():
+                m.d.comb += [answer.valid.eq(1), answer.p.last.eq(count.last)]
                 with m.If(answer.ready):
-                    m.d.sync += at.eq(at + 1)
-                    with m.If(answer.p.last):
+                    count.step()
+                    m.d.comb += memory.read.eq(reading & ~refused)
+                    m.d.sync += wait.eq(0)
+                    with m.If(count.last):
                         m.next = "HEADER"
 
 
 class _Left:
-    """A count of words, and what is asked of it, compared a cycle before."""
+    """A count of words, and what is asked of it, compared a cycle before.
 
-    def __init__(self, left: Signal, some: Signal, last: Signal) -> None:
-        self.left, self.some, self.last = left, some, last
+    It is not right in the cycle behind `set`.
+    """
 
-    def set(self, value: Value) -> list:
+    def __init__(self, m: Module, left: Signal) -> None:
+        self.m, self.left = m, left
+        self.total = Signal.like(left, name="total")
+        """To be set in the end."""
+        self.some = Signal(name="some_left")
+        """There are any."""
+        self.last = Signal(name="last_left")
+        """There is one."""
+        self._keeps = Signal(init=1, name="keeps_left")
+        self._goes = Signal(name="goes_left")
+        self._value = Signal.like(left, name="value_left")
+        with m.If(self._goes | ~self._keeps):
+            m.d.sync += left.eq(one_less_or(left, self._keeps, self._value))
+        m.d.sync += [
+            self.some.eq(Mux(self._goes, left != 1, left != 0)),
+            self.last.eq(Mux(self._goes, left == 2, left == 1)),
+        ]
+
+    def set(self, value: Value | int) -> None:
         """It starts."""
-        value = value[: len(self.left)]
-        return [self.left.eq(value), self.some.eq(value != 0), self.last.eq(value == 1)]
+        self.m.d.comb += [self._keeps.eq(0), self._value.eq(value)]
 
-    def less(self) -> list:
+    def step(self) -> None:
         """One fewer."""
-        left = self.left
-        return [left.eq(left - 1), self.some.eq(left != 1), self.last.eq(left == 2)]
+        self.m.d.comb += self._goes.eq(1)
+
+
+def _from_the_end(words: Sequence, left: Value) -> Value:
+    """The word behind which so many words come, and itself."""
+    return Array([Const(0, 32), *(Value.cast(word) for word in reversed(words))])[left]
 
 
 def _times(value: Value, count: int) -> Value:

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
+from .count import next_or, one_less_or
 from .delay import delayed
 
 
@@ -19,7 +20,8 @@ class Inputs(wiring.Component):
     i : In
         Words.
     ring : In
-        Where the slots lie; copied with `start`.
+        Where the slots lie, from a multiple of 4 on; right from the cycle behind `start` on, as
+        long as the run goes on.
     start : In
         A run begins with empty slots.
     o : Out
@@ -58,27 +60,35 @@ class Inputs(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         ring = self.ring
-        full = Signal(8)
+        full = Signal.like(ring.slots)
         """Slots that are full and not released."""
-        held = Signal(8)
+        held = Signal.like(ring.slots)
         """The same, and those still being read."""
         lane = Signal(layouts.lane(self.cfg))
         last_lane = lane == self.cfg.lanes - 1
         freed = delayed(m, "freed", self.release, self.RELEASE)
-        words_left = Signal(ring.words.shape())
-        write_slots_left = Signal(8)
-        read_slots_left = Signal(8)
-        address = Signal(self.cfg.address_width)
+        words_left = Signal.like(ring.words)
+        """Words of the slot still to come, of each lane."""
+        write_slots_left = Signal.like(ring.slots)
+        read_slots_left = Signal.like(ring.slots)
+        """Slots up to the end of the ring, with the present one."""
+        # Addresses of 32-bit words.
+        ring_address = ring.address[2:]
+        address = Signal.like(ring_address)
+        base = Signal.like(ring_address)
         # The link and the array's decision wait for these: they are compared a cycle before.
         room = Signal()
         last_word = Signal()
+        begin = Signal()
+        m.d.sync += begin.eq(self.start)
 
         m.d.comb += [
             self.o.valid.eq(self.i.valid & room),
             self.i.ready.eq(self.o.ready & room),
             self.o.p.data.eq(self.i.payload),
-            self.o.p.address.eq(address),
+            self.o.p.address.eq(address << 2),
             self.o.p.lane.eq(lane),
+            self.base.eq(base << 2),
         ]
         written = self.i.valid & self.i.ready
         complete = written & last_lane & last_word
@@ -87,46 +97,35 @@ class Inputs(wiring.Component):
         with m.If(self.release & ~complete):
             m.d.sync += [full.eq(full - 1), self.filled.eq(full != 1)]
         with m.If(complete & ~freed):
-            m.d.sync += [held.eq(held + 1), room.eq((held + 1)[:8] != ring.slots)]
+            m.d.sync += [held.eq(held + 1), room.eq((held + 1)[: len(held)] != ring.slots)]
         with m.If(freed & ~complete):
             m.d.sync += [held.eq(held - 1), room.eq(1)]
         with m.If(written):
             m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
-        with m.If(written & last_lane):
-            m.d.sync += [
-                address.eq(address + 4),
-                words_left.eq(words_left - 1),
-                last_word.eq(words_left == 1),
-            ]
-        with m.If(complete):
-            m.d.sync += [
-                words_left.eq(ring.words - 1),
-                last_word.eq(ring.words == 1),
-                write_slots_left.eq(write_slots_left - 1),
-            ]
-            with m.If(write_slots_left == 0):
-                m.d.sync += [address.eq(ring.address), write_slots_left.eq(ring.slots - 1)]
-        with m.If(self.release):
-            at_end = read_slots_left == 0
-            m.d.sync += [
-                self.base.eq(Mux(at_end, ring.address, self.base + (ring.words << 2))),
-                read_slots_left.eq(Mux(at_end, ring.slots, read_slots_left) - 1),
-            ]
 
-        begin = Signal()
-        m.d.sync += begin.eq(self.start)
-        with m.If(begin):
+        # What is set depends on registers alone, and what comes late only on whether.
+        in_slot, in_ring, at_start = Signal(), Signal(), Signal()
+        last_slot = write_slots_left == 1
+        m.d.comb += [
+            in_slot.eq(~begin & ~last_word),
+            in_ring.eq(~begin & ~last_slot),
+            at_start.eq(begin | (last_word & last_slot)),
+        ]
+        with m.If(begin | (written & last_lane)):
             m.d.sync += [
-                full.eq(0),
-                self.filled.eq(0),
-                held.eq(0),
-                room.eq(1),
-                lane.eq(0),
-                address.eq(ring.address),
-                self.base.eq(ring.address),
-                words_left.eq(ring.words - 1),
-                last_word.eq(ring.words == 1),
-                write_slots_left.eq(ring.slots - 1),
-                read_slots_left.eq(ring.slots - 1),
+                address.eq(next_or(address, at_start, ring_address)),
+                words_left.eq(one_less_or(words_left, in_slot, ring.words)),
+                last_word.eq(Mux(in_slot, words_left == 2, ring.words == 1)),
             ]
+        with m.If(begin | complete):
+            m.d.sync += write_slots_left.eq(one_less_or(write_slots_left, in_ring, ring.slots))
+        reads_on = Signal()
+        m.d.comb += reads_on.eq(~begin & (read_slots_left != 1))
+        with m.If(begin | self.release):
+            m.d.sync += [
+                base.eq(Mux(reads_on, base + ring.words, ring_address)),
+                read_slots_left.eq(one_less_or(read_slots_left, reads_on, ring.slots)),
+            ]
+        with m.If(begin):
+            m.d.sync += [full.eq(0), self.filled.eq(0), held.eq(0), room.eq(1), lane.eq(0)]
         return m

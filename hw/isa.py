@@ -90,10 +90,13 @@ class Cause(enum.Enum, shape=8):
 HEADER = data.StructLayout({"length": 16, "space": 8, "opcode": 8})
 """First word of a packet, both ways: words of payload, memory, opcode."""
 
+SLOTS = 15
+"""Most input slots of a ring."""
+
 RUN_WORDS = ("batches", "input_address", "input_words", "input_slots", "input_total")
 """Payload of ``RUN``: how often to run the program (1 or more); where the ring of input slots
 starts (bytes, a multiple of 4), the words of a slot in each lane and the number of slots (1 to
-255); and how many words of input the whole run takes, for all lanes. Word for word they go to lane
+15); and how many words of input the whole run takes, for all lanes. Word for word they go to lane
 0, lane 1 and so on."""
 
 COUNTERS: tuple[str, ...] = (
@@ -109,6 +112,11 @@ COUNTERS: tuple[str, ...] = (
 """Cycles of the run; those in which a vector entered the array; and those in which none did because
 weights were being loaded, an image had not come, an earlier layer had not been written, too many
 results were waiting, an output was being sent, or the next instruction was being read."""
+
+
+def counters(cfg: Config) -> tuple[str, ...]:
+    """Those that this core has: all, or `cycles` alone."""
+    return COUNTERS if cfg.stall_counters else COUNTERS[:1]
 
 
 class Op(enum.Enum, shape=4):
@@ -357,7 +365,7 @@ def row_words(cfg: Config, space: Space) -> int:
         Space.WEIGHTS: cfg.weight_ports * cfg.port_words,
         Space.TABLE: cfg.requantizers * TABLE_WORDS,
         Space.SCRATCHPAD: cfg.lanes,
-        Space.TRACE: len(COUNTERS),
+        Space.TRACE: len(counters(cfg)),
     }[space]
 
 

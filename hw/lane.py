@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from . import isa, layouts
 from .accumulator import Accumulators
 from .array import Array
+from .byte_lanes import ByteLanes
 from .config import Config
 from .delay import delayed
 from .results import Results
@@ -83,7 +84,7 @@ class Lane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         cfg = self.cfg
-        m.submodules.scratchpad = scratchpad = Scratchpad(cfg)
+        m.submodules.scratchpad = scratchpad = (ByteLanes if cfg.adder_tree else Scratchpad)(cfg)
         form = array_form(cfg)
         m.submodules.array = array = form(cfg)
         m.submodules.accumulators = accumulators = Accumulators(cfg)

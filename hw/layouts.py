@@ -134,7 +134,13 @@ def words(cfg: Config) -> data.ArrayLayout:
 
 def ring(cfg: Config) -> data.StructLayout:
     """Where input slots lie: first byte, words of each, how many."""
-    return data.StructLayout({"address": cfg.address_width, "words": 20, "slots": 8})
+    return data.StructLayout(
+        {
+            "address": cfg.address_width,
+            "words": range(cfg.scratchpad_words + 1),
+            "slots": range(isa.SLOTS + 1),
+        }
+    )
 
 
 class HostBus(wiring.Signature):

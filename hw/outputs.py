@@ -1,11 +1,12 @@
 """Sends the outputs of layers, and says when a run is over."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .count import next_or, one_less_or
 
 
 class Outputs(wiring.Component):
@@ -14,8 +15,9 @@ class Outputs(wiring.Component):
     Attributes
     ----------
     start, source, words, after : In
-        Send so many words of each lane from that byte address on, behind so many results that are
-        not yet written. The words of all lanes for one address follow each other.
+        Send so many words of each lane, no more than there are, from that byte address on, a
+        multiple of 4, behind so many results that are not yet written. The words of all lanes for
+        one address follow each other.
     retired : In
         One more is written.
     busy : Out
@@ -70,22 +72,27 @@ class Outputs(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left = Signal(16)
+        left = Signal(range(min(0xFFFF, self.cfg.scratchpad_words) + 1))
         last = Signal()
         pending = Signal.like(self.after)
-        word = Signal(layouts.words(self.cfg))
-        stamp = Signal(32)
+        words = Signal(32 * (self.cfg.lanes + 1))
+        """Those of the lanes that are still to be sent, and behind them the time."""
+        address = Signal(self.cfg.address_width - 2)
+        idle = Signal()
         lane = Signal(layouts.lane(self.cfg))
         header = data.View(isa.HEADER, self.o.p.data)
+        m.d.comb += self.address.eq(address << 2)
+        goes = Signal()
+        with m.If(idle | goes):
+            m.d.sync += [
+                left.eq(one_less_or(left, self.busy, self.words)),
+                address.eq(next_or(address, idle, self.source[2:])),
+            ]
         # The array's decision waits for `busy` and `read`, so they are registers.
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [
-                    self.busy.eq(self.start | self.finish),
-                    left.eq(self.words),
-                    pending.eq(self.after),
-                    self.address.eq(self.source),
-                ]
+                m.d.comb += idle.eq(1)
+                m.d.sync += [self.busy.eq(self.start | self.finish), pending.eq(self.after)]
                 with m.If(self.start):
                     m.next = "WAIT"
                 with m.Elif(self.finish):
@@ -106,28 +113,28 @@ class Outputs(wiring.Component):
                     m.next = "READ"
             with m.State("READ"):
                 with m.If(self.taken):
-                    m.d.sync += [
-                        self.read.eq(0),
-                        self.address.eq(self.address + 4),
-                        left.eq(left - 1),
-                        last.eq(left == 1),
-                    ]
+                    m.d.comb += goes.eq(1)
+                    m.d.sync += [self.read.eq(0), last.eq(left == 1)]
                     m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.sync += [word.eq(self.word), stamp.eq(self.cycle), lane.eq(0)]
+                m.d.sync += [words.eq(Cat(self.word, self.cycle)), lane.eq(0)]
                 with m.If(self.word_valid):
                     m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(word[0])]
+                m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(words[:32])]
                 with m.If(self.o.ready):
-                    m.d.sync += [lane.eq(lane + 1), word.eq(word.as_value() >> 32)]
+                    m.d.sync += [lane.eq(lane + 1), words[:-32].eq(words[32:])]
                     with m.If(lane == self.cfg.lanes - 1):
                         m.d.sync += self.read.eq(~last)
                         m.next = "READ"
                         with m.If(last):
                             m.next = "STAMP"
             with m.State("STAMP"):
-                m.d.comb += [self.o.valid.eq(1), self.o.p.data.eq(stamp), self.o.p.last.eq(1)]
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.p.data.eq(words[:32]),
+                    self.o.p.last.eq(1),
+                ]
                 with m.If(self.o.ready):
                     m.d.sync += self.busy.eq(0)
                     m.next = "IDLE"

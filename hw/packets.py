@@ -1,15 +1,22 @@
 """Receives packets whole, so that one that is cut off or too long never does anything."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .count import next_or, one_less_or
 
-RECEIVED = data.StructLayout({"data": 32, "cause": 4})
+CAUSE = 4
+"""Bits of a cause."""
+
+RECEIVED = data.StructLayout({"data": 32, "cause": CAUSE})
 """A word of a whole packet (`cause` 0), or the header of a refused one and why it was refused."""
+
+RESETS = 3
+"""``RESET`` packets that are taken before the first of them has been carried out."""
 
 
 class PacketBuffer(wiring.Component):
@@ -45,8 +52,11 @@ class PacketBuffer(wiring.Component):
         m = Module()
         # Room for two: one comes in while the one before is carried out.
         depth = 1 << (2 * (self.cfg.packet_words + 1) - 1).bit_length()
-        m.submodules.memory = memory = Memory(shape=RECEIVED, depth=depth, init=[])
+        # Apart, so that a refusal is written to the header that is there already.
+        m.submodules.memory = memory = Memory(shape=layouts.WORD, depth=depth, init=[])
+        m.submodules.causes = causes = Memory(shape=CAUSE, depth=depth, init=[])
         write, read = memory.write_port(), memory.read_port()
+        write_cause, read_cause = causes.write_port(), causes.read_port()
         # One bit more than an address, so that full and empty differ.
         tail = Signal(range(2 * depth))
         whole = Signal(range(2 * depth))
@@ -56,102 +66,115 @@ class PacketBuffer(wiring.Component):
         fetched = Signal()
         deliver = ~self.o.valid | self.o.ready
         fetch = ~fetched | deliver
-        m.d.comb += [read.addr.eq(head), read.en.eq(fetch)]
+        for port in (read, read_cause):
+            m.d.comb += [port.addr.eq(head), port.en.eq(fetch)]
         with m.If(fetch):
             m.d.sync += fetched.eq(head != whole)
             with m.If(head != whole):
                 m.d.sync += head.eq(head + 1)
         with m.If(deliver):
-            m.d.sync += [self.o.valid.eq(fetched), self.o.payload.eq(read.data)]
+            m.d.sync += [
+                self.o.valid.eq(fetched),
+                self.o.p.data.eq(read.data),
+                self.o.p.cause.eq(read_cause.data),
+            ]
 
-        resets = Signal(range(depth + 2))
+        resets = Signal(range(RESETS + 1))
         """Of those stored, and of the one that has left and is at work."""
         reset_came = Signal()
         m.d.comb += self.reset.eq(resets != 0)
         m.d.sync += resets.eq(resets + reset_came - self.reset_done)
 
-        header = Signal(isa.HEADER)
-        left = Signal(16)
-        cause = Signal(4)
-        m.d.comb += [
-            self.i.ready.eq((tail ^ head) != depth),
-            write.addr.eq(tail),
-            write.data.data.eq(self.i.p.data),
-        ]
-        accepted = self.i.valid & self.i.ready
+        cause = Signal(CAUSE)
+        left = Signal(range(self.cfg.packet_words + 1))
+        """Words that must follow."""
+        # Of a header, or of a word behind it.
+        heads, follows = Signal(), Signal()
         incoming = data.View(isa.HEADER, self.i.p.data)
+        none_left = Mux(follows, left == 1, incoming.length == 0)
+        too_many = ~follows & (incoming.length > self.cfg.packet_words)
+        names_reset = (incoming.opcode == isa.Packet.RESET.value) & (incoming.length == 0)
+        is_reset = Signal()
+        """The packet is a ``RESET``, if it is whole."""
+        accepted = self.i.valid & self.i.ready
+        stored = (heads | follows) & accepted
+        back = Signal()
+        refused = Signal()
+        m.d.comb += [
+            self.i.ready.eq(((tail ^ head) != depth) & (resets != RESETS)),
+            write.addr.eq(tail),
+            write.data.eq(self.i.p.data),
+            write.en.eq(stored),
+            write_cause.addr.eq(tail),
+            write_cause.data.eq(Mux(refused, cause, 0)),
+            write_cause.en.eq(stored | refused),
+        ]
+        with m.If(stored | refused | back):
+            m.d.sync += tail.eq(next_or(tail, back, whole))
+        with m.If(heads | stored):
+            m.d.sync += left.eq(one_less_or(left, follows, incoming.length))
+        with m.If(heads):
+            m.d.sync += is_reset.eq(names_reset)
         with m.FSM():
             with m.State("HEADER"):
-                m.d.comb += write.en.eq(accepted)
-                m.d.sync += [header.eq(incoming), left.eq(incoming.length)]
+                m.d.comb += heads.eq(1)
                 with m.If(accepted):
-                    self._next(m, incoming.length, tail, whole, cause, first=True)
-                    m.d.comb += reset_came.eq(
-                        self._is_reset(incoming) & self.i.p.last & ~self.i.p.cut
-                    )
+                    self._next(m, none_left, too_many, tail, whole, cause)
+                    m.d.comb += reset_came.eq(names_reset & self.i.p.last & ~self.i.p.cut)
             with m.State("PAYLOAD"):
-                m.d.comb += write.en.eq(accepted)
+                m.d.comb += follows.eq(1)
                 with m.If(accepted):
-                    m.d.sync += left.eq(left - 1)
-                    self._next(m, left - 1, tail, whole, cause, first=False)
-            with m.State("PADDING"):
-                # A wide link fills its last beat with a word that belongs to nothing.
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.next = "SKIP"
-                    with m.If(self.i.p.last):
-                        m.next = "REFUSE"
-                        with m.If(self.i.p.data == 0):
-                            m.d.sync += whole.eq(tail)
-                            m.next = "HEADER"
-                            m.d.comb += reset_came.eq(self._is_reset(header))
+                    self._next(m, none_left, too_many, tail, whole, cause)
+            if self.cfg.link_width > 32:
+                self._padding(m, tail, whole, reset_came, is_reset)
             with m.State("SKIP"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid & self.i.p.last):
-                    m.next = "REFUSE"
+                    m.next = "BACK"
+            with m.State("BACK"):
+                # To the header that is stored. There is room for it, for it was there.
+                m.d.comb += [self.i.ready.eq(0), back.eq(1)]
+                m.next = "REFUSE"
             with m.State("REFUSE"):
-                # In the place of what had been stored: there is room, for the header was there.
-                m.d.comb += [
-                    self.i.ready.eq(0),
-                    write.addr.eq(whole),
-                    write.data.data.eq(header),
-                    write.data.cause.eq(cause),
-                    write.en.eq(1),
-                ]
-                m.d.sync += [tail.eq(whole + 1), whole.eq(whole + 1)]
+                m.d.comb += [self.i.ready.eq(0), refused.eq(1)]
+                m.d.sync += whole.eq(tail + 1)
                 m.next = "HEADER"
         return m
 
-    def _is_reset(self, header: data.View):
-        return (header.opcode == isa.Packet.RESET.value) & (header.length == 0)
-
     def _next(
-        self,
-        m: Module,
-        left,
-        tail: Signal,
-        whole: Signal,
+        self, m: Module, none_left: Value, too_many: Value, tail: Signal, whole: Signal,
         cause: Signal,
-        *,
-        first: bool,
-    ) -> None:
-        """What a word means of which `left` more must follow."""
-        m.d.sync += tail.eq(tail + 1)
-        with m.If(self.i.p.last & (left == 0) & ~self.i.p.cut):
+    ) -> None:  # fmt: skip
+        """What a word means behind which none must follow, or more than there may be."""
+        with m.If(self.i.p.last & none_left & ~self.i.p.cut):
             m.d.sync += whole.eq(tail + 1)
             m.next = "HEADER"
         with m.Elif(self.i.p.last):
             m.d.sync += cause.eq(isa.Cause.TRUNCATED.value)
-            m.next = "REFUSE"
-        with m.Elif(left == 0):
+            m.next = "BACK"
+        with m.Elif(none_left):
             m.d.sync += cause.eq(isa.Cause.EXCESS.value)
             m.next = "PADDING" if self.cfg.link_width > 32 else "SKIP"
-        if first:
-            with m.Elif(left > self.cfg.packet_words):
-                m.d.sync += cause.eq(isa.Cause.OVERSIZE.value)
+        with m.Elif(too_many):
+            m.d.sync += cause.eq(isa.Cause.OVERSIZE.value)
+            m.next = "SKIP"
+        with m.Else():
+            m.next = "PAYLOAD"
+
+    def _padding(
+        self, m: Module, tail: Signal, whole: Signal, reset_came: Signal, is_reset: Signal
+    ) -> None:
+        """A wide link fills its last beat with a word that belongs to nothing."""
+        with m.State("PADDING"):
+            m.d.comb += self.i.ready.eq(1)
+            with m.If(self.i.valid):
                 m.next = "SKIP"
-            with m.Else():
-                m.next = "PAYLOAD"
+                with m.If(self.i.p.last):
+                    m.next = "BACK"
+                    with m.If(self.i.p.data == 0):
+                        m.d.sync += whole.eq(tail)
+                        m.next = "HEADER"
+                        m.d.comb += reset_came.eq(is_reset)
 
 
 class ReplyMux(wiring.Component):

@@ -14,6 +14,19 @@ def exact_log2(n: int) -> int:
     return n.bit_length() - 1
 
 
+def scratchpad_ports(cfg: Config) -> dict[str, wiring.Member]:
+    """Ports of `Scratchpad`, and of the other form, `ByteLanes`."""
+    return {
+        "running": In(1),
+        "address": In(cfg.address_width),
+        "slice":   Out(layouts.activations(cfg)),
+        "word":    Out(layouts.WORD),
+        "results": In(layouts.bytes_out(cfg)),
+        "input":   In(layouts.input_words(cfg)),
+        "bus":     In(layouts.host_bus(cfg, isa.Space.SCRATCHPAD)),
+    }  # fmt: skip
+
+
 class Scratchpad(wiring.Component):
     """Two banks, for even and odd words of ``cfg.bank_bytes``, so that a slice is always in reach.
 
@@ -51,15 +64,7 @@ class Scratchpad(wiring.Component):
 
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
-        super().__init__({
-            "running": In(1),
-            "address": In(cfg.address_width),
-            "slice":   Out(layouts.activations(cfg)),
-            "word":    Out(layouts.WORD),
-            "results": In(layouts.bytes_out(cfg)),
-            "input":   In(layouts.input_words(cfg)),
-            "bus":     In(layouts.host_bus(cfg, isa.Space.SCRATCHPAD)),
-        })  # fmt: skip
+        super().__init__(scratchpad_ports(cfg))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -144,11 +149,11 @@ class Scratchpad(wiring.Component):
         # counts.
         turned = source.as_value()
         for bit in range(exact_log2(span)):
-            moved = _rotate_left(turned, 8 << bit)
+            moved = rotate_left(turned, 8 << bit)
             turned = Mux(address[bit], moved, turned)
         enable = Cat(mask, Const(0, lanes - span))
         for bit in range(exact_log2(lanes)):
-            enable = Mux(address[bit], _rotate_left(enable, 1 << bit), enable)
+            enable = Mux(address[bit], rotate_left(enable, 1 << bit), enable)
         for i, (write, row) in enumerate(zip(writes, self._rows(address), strict=True)):
             mine = enable[i * cfg.bank_bytes : (i + 1) * cfg.bank_bytes]
             m.d.comb += [
@@ -163,6 +168,6 @@ def _drop_bytes(value: Value, yes: Value, count: int):
     return Mux(yes, value[8 * count :], value[: len(value) - 8 * count])
 
 
-def _rotate_left(value: Value, count: int):
+def rotate_left(value: Value, count: int):
     """The lowest bits move up by `count`, the highest come in below."""
     return Cat(value[len(value) - count :], value[: len(value) - count])

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .count import one_less_or
 
 
 class Sequencer(wiring.Component):
@@ -21,8 +22,10 @@ class Sequencer(wiring.Component):
     ----------
     running : In
         A run is going on; else the host may reach the memory.
-    start, batches : In
-        Go through the program, so many times, one or more.
+    batches, batches_set : In
+        The next run goes through the program so many times, one or more.
+    start : In
+        Go.
     layer, valid : Out
         The next layer instruction is complete.
     single, emits : Out
@@ -50,6 +53,7 @@ class Sequencer(wiring.Component):
     running: Signal
     start: Signal
     batches: Signal
+    batches_set: Signal
     layer: data.View
     single: Signal
     emits: Signal
@@ -66,21 +70,22 @@ class Sequencer(wiring.Component):
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
         super().__init__({
-            "running":  In(1),
-            "start":    In(1),
-            "batches":  In(32),
-            "layer":    Out(isa.layer_layout(cfg)),
-            "single":   Out(len(isa.LEVELS)),
-            "emits":    Out(1),
-            "valid":    Out(1),
-            "first":    Out(1),
-            "taken":    In(1),
-            "level":    In(range(len(isa.LEVELS))),
-            "step":     Out(cfg.address_width),
+            "running":      In(1),
+            "start":        In(1),
+            "batches":      In(32),
+            "batches_set":  In(1),
+            "layer":        Out(isa.layer_layout(cfg)),
+            "single":       Out(len(isa.LEVELS)),
+            "emits":        Out(1),
+            "valid":        Out(1),
+            "first":        Out(1),
+            "taken":        In(1),
+            "level":        In(range(len(isa.LEVELS))),
+            "step":         Out(cfg.address_width),
             "result_level": In(range(len(isa.RESULT_LEVELS))),
-            "move":     Out(cfg.address_width),
-            "finished": Out(1),
-            "bus":      In(layouts.host_bus(cfg, isa.Space.PROGRAM)),
+            "move":         Out(cfg.address_width),
+            "finished":     Out(1),
+            "bus":          In(layouts.host_bus(cfg, isa.Space.PROGRAM)),
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
@@ -120,12 +125,17 @@ class Sequencer(wiring.Component):
         if not cfg.prefetch:
             self._moves(m, came, coming, read.data)
         batches_left = Signal(32)
+        ended = Signal()
         op = self.layer.op
+
+        # Those of the next run come only when none goes on.
+        with m.If(self.batches_set | ended):
+            m.d.sync += batches_left.eq(one_less_or(batches_left, self.running, self.batches))
 
         with m.FSM():
             with m.State("STOPPED"):
                 with m.If(self.start):
-                    m.d.sync += [pc.eq(0), self.first.eq(1), batches_left.eq(self.batches - 1)]
+                    m.d.sync += [pc.eq(0), self.first.eq(1)]
                     m.d.sync += [asked.eq(0), came.eq(0), coming.eq(0)]
                     m.next = "FETCH"
             with m.State("FETCH"):
@@ -146,8 +156,9 @@ class Sequencer(wiring.Component):
                         # The end, or no instruction at all: anything else would be run as nobody
                         # wrote it.
                         m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
-                        m.d.sync += [self.first.eq(1), batches_left.eq(batches_left - 1)]
-                        with m.If(batches_left == 0):
+                        m.d.sync += self.first.eq(1)
+                        m.d.comb += ended.eq(1)
+                        with m.If(batches_left == 1):
                             m.next = "FINISHED"
                     with m.Elif(whole):
                         m.d.sync += self.valid.eq(1)

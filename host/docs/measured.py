@@ -65,9 +65,7 @@ def _explored() -> str:
                     f"`{name}` {why}".strip(),
                     f"{r['cycles_per_image']:,.0f}",
                     *reversed(speed),
-                    f"{r['luts']:,}",
-                    f"{r['dsps']:,}",
-                    f"{r['brams']:,}",
+                    *(f"{r[kind]:,}" if kind in r else "-" for kind in ("luts", "dsps", "brams")),
                 )
             )
         if "recommended" in entry:

@@ -17,6 +17,7 @@ from typing import Any
 
 from host.errors import LeptonError
 from host.explore.resources import POINTS, VERSION, Model, read
+from host.explore.space import acc_depths
 from host.program import write_whole
 from host.synth import DEVICES, synthesize
 from host.synth.tools import SynthesisError
@@ -55,16 +56,13 @@ def drawn(family: str) -> Iterator[tuple[str, Config]]:
                 lanes=source.choice([1, 1, 1, 2] if small else [1, 1, 2, 3, 4]),
                 weight_ports=source.choice([1, 1, 2, 3, 4]),
                 requantizers=source.choice([1, 1, 1, 2] if small else [1, 1, 1, 2, 3]),
-                acc_width=source.choice([22, 24, 28, 32]),
-                acc_depth=source.choice([64, 128, 256, 512]),
+                acc_width=source.choice([22, 23, 24, 26]),
+                acc_depth=source.choice(acc_depths(NAMED[device].adder_tree)),
                 result_depth=source.choice([16, 32, 64]),
                 program_depth=source.randint(100, 1500),
                 table_depth=source.randint(40, 300),
                 weight_depth=source.choice([2048, 4096, 8192, 12288, 16384]),
                 scratchpad_bytes=1 << source.randint(12, 15 if small else 16),
-                trace_depth=source.choice([0, 0, 0, 64]),
-                packet_words=source.choice([63, 127, 255]),
-                product_registers=source.choice([1, 2, 2]),
             )
         except ConfigError:
             continue
@@ -99,16 +97,18 @@ def place(point: dict[str, Any]) -> float:
 def collect(family: str, points: int, placed: int, until: float, *, again: bool) -> None:
     """Adds points until there are so many, and places the first that fit.
 
-    With `again`, points of a gateware that has changed since are made anew.
+    With `again`, points of a gateware that has changed since are left out, or made anew.
     """
     source = drawn(family)
     known = read(POINTS, family)
     now = hardware_hash()[:12]
+    if again:
+        known = [p for p in known if p.get("gateware") == now]
     for count in range(points):
         device, cfg = next(source)
         wanted = dict(cfg.items())
         same = [p for p in known if p["device"] == device and p["config"] == wanted]
-        if same and not (again and same[0].get("gateware") != now):
+        if same:
             continue
         if time.monotonic() > until:
             return
@@ -117,8 +117,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         except SynthesisError as error:
             print(f"{count + 1} of {points}: {device} left out: {error}", flush=True)
             continue
-        others = [p for p in read(POINTS, family) if p["config"] != wanted]
-        known = _save(family, [*others, point])
+        known = _save(family, [*known, point])
         print(
             f"{count + 1} of {points}: {device} {cfg.rows} x {cfg.cols} x {cfg.lanes}: "
             f"{point['luts']:,} LUTs, {point['seconds']} s",
@@ -132,8 +131,7 @@ def collect(family: str, points: int, placed: int, until: float, *, again: bool)
         except SynthesisError as error:
             print(f"{point['device']} not placed: {error}", flush=True)
             point["fits"] = False
-        now = read(POINTS, family)
-        _save(family, [point if p["config"] == point["config"] else p for p in now])
+        _save(family, known)
         print(f"{point['device']} placed: {point.get('mhz')} MHz", flush=True)
 
 

@@ -15,7 +15,7 @@ from host import catalog
 from host.compiler import compile
 from host.cost import predict
 from host.errors import LeptonError
-from host.explore import report
+from host.explore import memories, report
 from host.explore.choice import Candidate, Wishes
 from host.explore.cycles import Evaluator
 from host.explore.resources import model as fitted
@@ -34,7 +34,7 @@ BATCHES = {"up5k": 1, "ecp5-25k": 16, "ecp5-85k": 16}
 """Images of a batch on each device: two do not fit the block RAM of the smallest."""
 BEFORE = ("tiny", "default", "wide")
 """The configurations that had a name before the explorer."""
-SEEDS = 3
+SEEDS = 1
 """Of a named configuration."""
 SHAPES = 240
 
@@ -49,24 +49,24 @@ def results() -> dict[str, Any]:
     return found
 
 
-def measure_named(device_name: str) -> dict[str, dict[str, Any]]:
-    """What the named configurations reach on a device, or why they do not."""
+def measure_named(device_name: str, name: str) -> dict[str, Any]:
+    """What a named configuration reaches on a device, or why it does not."""
     graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
-    found: dict[str, dict[str, Any]] = {}
-    batch = BATCHES[device_name]
-    for name in BEFORE:
-        cfg = named(name)
-        cycles = predict(compile(graph, cfg, batch=batch)).cycles_per_image
-        built = synthesize(cfg, device, tell=lambda _: None)
-        used = built.usage.record()
-        found[name] = {"cycles_per_image": cycles, **used, "mhz": None, "images_per_s": None}
-        try:
-            mhz = max(built.place(SEEDS, tell=lambda _: None).frequencies)
-        except SynthesisError as error:
-            found[name]["why_not"] = str(error)
-            continue
-        found[name] |= {"mhz": mhz, "images_per_s": round(mhz * 1e6 / cycles, 1)}
-    return found
+    cfg = named(name)
+    cycles = predict(compile(graph, cfg, batch=BATCHES[device_name])).cycles_per_image
+    found: dict[str, Any] = {"cycles_per_image": cycles, "mhz": None, "images_per_s": None}
+    ram = memories.blocks(cfg, device)
+    if ram.brams > device.brams:
+        # That is counted, not estimated, and Yosys would take minutes to say the same.
+        why = f"this does not fit {device_name}: it needs {ram.brams:,} brams of {device.brams:,}"
+        return found | {"brams": ram.brams, "why_not": why}
+    built = synthesize(cfg, device, tell=lambda _: None)
+    found |= built.usage.record()
+    try:
+        mhz = max(built.place(SEEDS, tell=lambda _: None).frequencies)
+    except SynthesisError as error:
+        return found | {"why_not": str(error)}
+    return found | {"mhz": mhz, "images_per_s": round(mhz * 1e6 / cycles, 1)}
 
 
 def measure(
@@ -151,30 +151,35 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.device == "all":
         for device in DEVICES:
-            _store(device, chosen, before=True)
-            _store(device, chosen, before=False)
+            _store(device, measure(device, chosen.minutes, chosen.variant, chosen.max_luts))
+        for device in DEVICES:
+            _store_named(device)
         return 0
     stored = results()
     if chosen.speed:
         stored["configurations_per_s"] = round(speed(chosen.device))
         print(f"{stored['configurations_per_s']:,} configurations per second and processor")
         _write(stored)
+    elif chosen.before:
+        _store_named(chosen.device)
     else:
-        _store(chosen.device, chosen, before=chosen.before)
+        found = measure(chosen.device, chosen.minutes, chosen.variant, chosen.max_luts)
+        _store(chosen.device, found)
     return 0
 
 
-def _store(device: str, chosen: argparse.Namespace, *, before: bool) -> None:
-    """Measures one thing of one device and keeps it at once."""
-    found = (
-        {"before": measure_named(device)}
-        if before
-        else measure(device, chosen.minutes, chosen.variant, chosen.max_luts)
-    )
+def _store_named(device: str) -> None:
+    """Measures the named configurations on a device; each is kept at once, and not done again."""
+    for name in BEFORE:
+        known = results()["devices"].get(device, {}).get("before", {})
+        if name not in known:
+            _store(device, {"before": {**known, name: measure_named(device, name)}})
+
+
+def _store(device: str, found: dict[str, Any]) -> None:
     stored = results()
-    entry = stored["devices"].setdefault(device, {})
-    entry |= found
-    print(json.dumps(entry, indent=2))
+    stored["devices"].setdefault(device, {}).update(found)
+    print(json.dumps(found, indent=2), flush=True)
     _write(stored)
 
 

@@ -44,9 +44,12 @@ def shapes(cfg: Config) -> list[Shape]:
     # Columns in step share a memory; that of the accumulators has a row of zeros.
     memories, wide = (lanes, columns * acc) if cfg.adder_tree else (lanes * columns, acc)
     bank_depth = cfg.scratchpad_bytes // (2 * cfg.bank_bytes)
+    activations = Shape(2 * lanes, 8 * cfg.bank_bytes, bank_depth, piece=8)
+    if cfg.adder_tree:
+        activations = Shape(lanes * cfg.bank_bytes, 8, 2 * bank_depth)
     found = [
         Shape(cfg.weight_ports, 8 * columns, cfg.weight_depth, piece=32, single_port=True),
-        Shape(2 * lanes, 8 * cfg.bank_bytes, bank_depth, piece=8),
+        activations,
         Shape(memories, wide, cfg.acc_depth + cfg.adder_tree),
         Shape(memories, wide, cfg.result_depth),
         Shape(cfg.requantizers, 32 * isa.TABLE_WORDS, cfg.table_depth),
@@ -55,7 +58,7 @@ def shapes(cfg: Config) -> list[Shape]:
         Shape(1, result, cfg.result_depth),
     ]
     if cfg.trace_depth:
-        found.append(Shape(1, 32 * len(isa.COUNTERS), cfg.trace_depth))
+        found.append(Shape(1, 32 * len(isa.counters(cfg)), cfg.trace_depth))
     return found
 
 

@@ -10,8 +10,9 @@ from hw.config import NAMED
 
 YOSYS_SHARE, PLACE_SHARE = 0.5, 0.8
 """Of the budget, until which Yosys runs, and then first seeds; behind that more seeds."""
-FILL = 0.9
-"""Of a part's LUTs, that an estimate may take: it may be off, and the last are hard to route."""
+FILL = {"ice40": 1.0, "ecp5": 0.9}
+"""Of a part's LUTs, that an estimate may take: it may be off, and on a large part the last are hard
+to route. On the small one there is no core far below."""
 FIRST_SEEDS, SEEDS = 4, 5
 """Candidates that are placed at all, and seeds of the best of them."""
 
@@ -42,7 +43,8 @@ def next_jobs(found: list[Candidate], wishes: Wishes, share: float, workers: int
 
 def _roomy(candidate: Candidate) -> bool:
     there = DEVICES[candidate.point.device].available["luts"]
-    return candidate.resource("luts") <= FILL * there
+    full = candidate.resource("luts") > FILL[DEVICES[candidate.point.device].family] * there
+    return not full or candidate.point.config == NAMED.get(candidate.point.device)
 
 
 def _to_synthesize(candidates: list[Candidate], wishes: Wishes) -> list[tuple[Candidate, int]]:

@@ -21,6 +21,12 @@ DERIVED = ("weight_depth", "table_depth", "program_depth")
 SEARCHED = ("rows", "cols", "lanes", "weight_ports", "requantizers", "acc_depth", "result_depth")
 
 
+def acc_depths(adder_tree: int) -> tuple[int, ...]:
+    """Depths of the accumulators worth trying: an adder tree has a row of zeros behind them, and
+    one less is a power of two with it."""
+    return tuple(depth - adder_tree for depth in ACC_DEPTHS)
+
+
 @dataclass(frozen=True)
 class Shape:
     """An array on a device for a variant of the model: what the search draws."""
@@ -168,6 +174,7 @@ class Space:
                 return [self.fixed[name]]
             return [v for v in values if most is None or v <= most]
 
+        tree = self.fixed.get("adder_tree", base(shape.device).adder_tree)
         ports = options("weight_ports", PORTS, shape.rows)
         # More ports that need as many cycles are of no use; the same for requantizers.
         ports = list({-(-shape.rows // p): p for p in reversed(ports)}.values())
@@ -175,7 +182,7 @@ class Space:
         requantizers = list({-(-shape.cols // q): q for q in reversed(requantizers)}.values())
         for weight_ports in ports:
             for some in requantizers:
-                for acc_depth in options("acc_depth", ACC_DEPTHS):
+                for acc_depth in options("acc_depth", acc_depths(tree)):
                     for result_depth in options("result_depth", RESULT_DEPTHS):
                         yield {
                             **self.fixed, "rows": shape.rows, "cols": shape.cols,

@@ -190,7 +190,7 @@ class Model:
             and address % 4 == 0
             and address < CFG.scratchpad_bytes
             and words > 0
-            and 0 < slots < 256
+            and 0 < slots < 16
             and address + 4 * words * slots <= CFG.scratchpad_bytes
         )
         return None if good else Cause.RANGE

@@ -23,7 +23,7 @@ def assert_equal(program, images, what):
     with Session(program) as session:
         session.run_layers(images)
         counted = session.counters
-    predicted = predict(program, BATCHES)
+    predicted = predict(program, BATCHES).counted_by(program.config)
     assert counted is not None
     assert predicted.total == counted.total, what
     assert predicted.stamps.tolist() == counted.stamps.tolist(), what

@@ -26,7 +26,8 @@ MEMORIES = {
 
 CONFIGS = {
     "3x2": Config(rows=3, cols=2, **MEMORIES),
-    "1x1": Config(rows=1, cols=1, **MEMORIES),
+    # Nothing is counted but cycles.
+    "1x1": Config(rows=1, cols=1, stall_counters=0, **MEMORIES),
     # Few results may wait, ports and requantizers that do not divide rows and columns, one copy of
     # the instruction.
     "7x3": Config(

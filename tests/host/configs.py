@@ -35,6 +35,7 @@ def random_config(seed: int) -> Config:
             "product_registers": random.randint(1, 3),
             "adder_tree": random.randint(0, 1),
             "prefetch": random.randint(0, 1),
+            "stall_counters": random.choice((0, 1, 1)),
         }
         try:
             return Config(**fields)

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,15 @@ def test_yosys_comes_before_place_and_route_before_more_seeds():
     repeats = next_jobs(found, Wishes(), 0.9, 3)
     assert [(job.key, job.seed) for job in repeats] == [(found[1].point.key, s) for s in (2, 3, 4)]
     assert next_jobs(found, Wishes(), 1.0, 2) == []
+
+
+def test_what_has_a_name_on_its_device_is_built_however_full_it_makes_it():
+    own = Candidate(replace(point(luts=24_000), config=NAMED["ecp5-25k"]))
+    roomy, full = Candidate(point(rows=5)), Candidate(point(rows=7, luts=24_000, per_image=1.0))
+    first = next_jobs([roomy, full, own], Wishes(), 0.1, 2)
+    assert [job.key for job in first] == [own.point.key]
+    own.usage = {"luts": 24_000, "ffs": 1, "dsps": 1, "brams": 1, "sprams": 0, "carries": 0}
+    assert full.point.key not in {j.key for j in next_jobs([roomy, full, own], Wishes(), 0.1, 2)}
 
 
 def test_a_worker_finds_what_yosys_and_nextpnr_find_here():
@@ -406,6 +416,35 @@ def test_an_interrupt_leaves_a_report_of_what_is_known(tmp_path):
     values = json.loads((tmp_path / "out" / "result.json").read_text())
     assert values["interrupted"]
     assert values["points"]
+
+
+def test_a_whole_run_places_what_it_recommends_with_several_seeds(tmp_path):
+    """With tools that take no time, and 50 MHz and 10 more for each number of a seed."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    trace = synth_tools.install(folder, luts=7)
+    environment = {
+        **os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "LEPTON_CACHE": str(tmp_path / "cache"),
+    }  # fmt: skip
+    sizes = {"rows": 3, "cols": 2, "lanes": 1, "weight_ports": 1, "requantizers": 1,
+             "acc_depth": 128, "scratchpad_bytes": 8192}  # fmt: skip
+    changes = [word for name, value in sizes.items() for word in ("--set", f"{name}={value}")]
+    arguments = ["explore", "lenet5-mnist", "--plain", "--device", "ecp5-25k", *changes,
+                 "--shapes", "1", "--workers", "1", "--budget-minutes", "5",
+                 "--out", str(tmp_path / "out")]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", "from host.cli import main; main()", *arguments], cwd=ROOT,
+        env=environment, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    best = json.loads((tmp_path / "out" / "result.json").read_text())["recommended"]
+    assert best["state"] == "placed"
+    assert best["mhz_by_seed"] == {str(seed): 50.0 + 10 * seed for seed in range(1, 6)}
+    assert best["luts_measured"] == 7
+    assert best["images_per_s_measured"] == pytest.approx(100e6 / best["cycles_per_image"], 1e-3)
+    assert "at the frequency that place and route reached" in " ".join(done.stdout.split())
+    assert trace.read_text().split().count("nextpnr") >= 5
 
 
 def test_an_interrupt_of_yosys_leaves_a_report_and_no_yosys(tmp_path):

@@ -119,8 +119,14 @@ def test_profile_writes_what_core_and_model_agree_on(capsys, tmp_path, monkeypat
         (("--source", "gpu"), "'both', 'rtl', 'cost'"),
         (("--out", "/dev/null"), "/dev/null is not a folder"),
         (("--set", "trace_depth=2", "--source", "rtl"), "--set trace_depth=5"),
+        (("--set", "stall_counters=0"), "counts cycles, but neither vectors nor stalls"),
+        (("--set", "stall_counters=0"), "use --set stall_counters=1, or --source cost"),
+        (
+            ("--set", "stall_counters=0", "--set", "trace_depth=2"),
+            "use --set stall_counters=1 --set trace_depth=5, or --source cost",
+        ),
     ],
-    ids=["source", "out", "trace_depth"],
+    ids=["source", "out", "trace_depth", "stalls", "what helps", "both"],
 )
 def test_profile_refuses(capsys, arguments, said):
     assert execute(["profile", "lenet5-mnist", *arguments]) == 2

@@ -6,7 +6,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.count import next_or
+from hw.count import next_or, one_less_or
 from tests.hw.simulation import play
 
 
@@ -17,13 +17,31 @@ class Counter(wiring.Component):
     value: Signal
     count: Signal
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, down: bool = False) -> None:
+        self.down = down
         super().__init__({"load": In(1), "value": In(width), "count": Out(width)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.sync += self.count.eq(next_or(self.count, self.load, self.value))
+        if self.down:
+            m.d.sync += self.count.eq(one_less_or(self.count, ~self.load, self.value))
+        else:
+            m.d.sync += self.count.eq(next_or(self.count, self.load, self.value))
         return m
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 12])
+def test_a_counter_counts_down_with_a_borrow_through_all_bits_or_takes_a_value(width):
+    rng = np.random.default_rng(width)
+    cycles = 300
+    loads = (rng.random(cycles) < 0.2).astype(int).tolist()
+    values = (rng.integers(0, 9, cycles) % (1 << width)).tolist()
+    dut = Counter(width, down=True)
+    seen = play(dut, [(dut.load, loads), (dut.value, values)], [dut.count], cycles)
+    count = 0
+    for (got,), load, value in zip(seen, loads, values, strict=True):
+        assert got == count
+        count = value if load else (count - 1) % (1 << width)
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 12])

@@ -132,14 +132,17 @@ class Bench:
 
     async def _run(self, ctx):
         dut = self.dut
-        ready = False
+        ready, batches = False, None
         while True:
             ctx.set(dut.running, self.running)
             ready = ready or not next(self.input_pause)
             ctx.set(dut.input.ready, ready)
-            _, _, start, batches, reset, valid, word = await ctx.tick().sample(
-                dut.start, dut.batches, dut.reset, dut.input.valid, dut.input.payload
-            )
+            _, _, start, come, word_of_batches, reset, valid, word = await ctx.tick().sample(
+                dut.start, dut.batches_set, dut.batches, dut.reset, dut.input.valid,
+                dut.input.payload,
+            )  # fmt: skip
+            assert not (come and self.running), "the batches of a run changed"
+            batches = word_of_batches if come else batches
             if start:
                 self.does["start"].append(batches)
                 self.running = True
@@ -323,7 +326,7 @@ def whole_ring(address, words, slots):
     ("batches", "address", "words", "slots", "total"),
     [
         (1, 0, 1, 1, 0), (0xFFFFFFFF, 252, 1, 1, 0xFFFFFFFF), (5, 0, 64, 1, 9), (2, 128, 32, 1, 1),
-        (2, 128, 16, 2, 1), (2, 4, 1, 63, 1), (1, 0, 21, 3, 1),
+        (2, 128, 16, 2, 1), (2, 4, 4, 15, 1), (2, 196, 1, 15, 1), (1, 0, 21, 3, 1),
     ],
 )  # fmt: skip
 def test_a_run_starts_with_its_ring(batches, address, words, slots, total):
@@ -349,17 +352,18 @@ BAD_RUNS = {
     "a multiple of 2**20 words": (1, 0, 1 << 20, 1),
     "2**30 words": (1, 0, 1 << 30, 1),
     "no slot": (1, 0, 1, 0),
-    "256 slots": (1, 0, 1, 256),
+    "16 slots": (1, 0, 1, 16),
+    "17 slots": (1, 0, 1, 17),
     "257 slots": (1, 0, 1, 257),
     "2**31 slots": (1, 0, 1, 1 << 31),
     "ring a word too long": (1, 128, 33, 1),
     "ring a slot too long": (1, 128, 16, 3),
     "last slot at the end": (1, 252, 1, 2),
-    "255 slots of everything": (1, 0, 64, 255),
+    "15 slots of everything": (1, 0, 64, 15),
     "two slots that are the whole memory each": (1, 0, 64, 2),
     "three slots that are the whole memory each": (1, 0, 64, 3),
-    "slots that add up to a power of two": (1, 0, 64, 128),
-    "65 slots of a word": (1, 0, 1, 65),
+    "slots that add up to a power of two": (1, 0, 64, 8),
+    "a slot behind the end": (1, 200, 1, 15),
 }
 
 
@@ -492,3 +496,18 @@ def test_counters_that_go_on_counting_are_held_while_they_are_offered():
         assert head == header(Reply.COUNTERS.value, len(words))
         for low, word, high in zip(start, words, end, strict=True):
             assert (word - low) % (1 << 32) <= (high - low) % (1 << 32)
+
+
+def test_a_core_without_stall_counters_answers_with_its_cycles_alone():
+    dut = Decoder(dataclasses.replace(CFG, stall_counters=0))
+
+    async def ask(ctx):
+        ctx.set(dut.counters, [0x12345678])
+        for _ in range(2):
+            words = [{"data": w, "cause": 0} for w in packet(Packet.COUNTERS)]
+            await put(ctx, dut.i, words, pauses("none"))
+            got = await get(ctx, dut.o, 2, pauses("none"))
+            assert [w["data"] for w in got] == reply(Reply.COUNTERS, [0x12345678])
+            assert [w["last"] for w in got] == [0, 1]
+
+    simulate(dut, ask, cycles=200)

@@ -214,6 +214,33 @@ def test_no_reset_is_announced_when_none_is_there():
     simulate(dut, testbench)
 
 
+def test_behind_three_resets_nothing_is_taken_until_one_is_carried_out():
+    dut = PacketBuffer(LINKS["to 32 bits"])
+    resets = [beat for _ in range(9) for beat in beats([RESET], "to 32 bits")]
+
+    async def testbench(ctx):
+        ctx.set(dut.o.ready, 1)
+        await put(ctx, dut.i, resets[:3], pauses("none"))
+        for beat in resets[3:]:
+            ctx.set(dut.i.payload, beat)
+            ctx.set(dut.i.valid, 1)
+            for _ in range(9):
+                await ctx.tick()
+                assert not ctx.get(dut.i.ready)
+            ctx.set(dut.reset_done, 1)
+            await ctx.tick()
+            ctx.set(dut.reset_done, 0)
+            assert ctx.get(dut.i.ready)
+            await ctx.tick()
+        ctx.set(dut.i.valid, 0)
+        for waiting in (3, 2, 1, 0):
+            assert ctx.get(dut.reset) == (waiting > 0)
+            ctx.set(dut.reset_done, waiting > 0)
+            await ctx.tick()
+
+    simulate(dut, testbench)
+
+
 @links
 @pytest.mark.parametrize("stalls_in", STALLS)
 @pytest.mark.parametrize("stalls_out", STALLS)

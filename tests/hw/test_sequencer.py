@@ -35,6 +35,12 @@ async def load(ctx, dut, words):
 
 async def begin(ctx, dut, batches):
     ctx.set(dut.batches, batches)
+    ctx.set(dut.batches_set, 1)
+    await ctx.tick()
+    # As the decoder does: they come once, some time before.
+    ctx.set(dut.batches, 0xBAD)
+    ctx.set(dut.batches_set, 0)
+    await ctx.tick().repeat(3)
     ctx.set(dut.start, 1)
     await ctx.tick()
     ctx.set(dut.start, 0)
