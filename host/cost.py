@@ -16,7 +16,7 @@ from hw.config import Config
 from hw.feeder import Feeder
 from hw.inputs import Inputs
 from hw.lane import array_form
-from hw.requant import Requant
+from hw.post import PostProcessing
 from hw.results import Results
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
@@ -48,8 +48,9 @@ def result_latency(cfg: Config) -> int:
     return summed + Results.waits(cfg) + 1
 
 
-RETIRE = Results.LATENCY + Requant.LATENCY
-"""Cycles from a result's last beat to its last byte."""
+def retire(cfg: Config) -> int:
+    """Cycles from reading a beat of a result to its bytes."""
+    return PostProcessing.latency(cfg)
 
 
 RUN_CHECK = 15
@@ -137,7 +138,8 @@ class _Model:
         slots = program.slots_per_batch * batches
         self.writes = Events()
         self.input = _Input(program, slots * program.slot_words, self.writes, activity.input)
-        self.latency = result_latency(cfg)
+        self.latency, self.retire = result_latency(cfg), retire(cfg)
+        self.value = cfg.requant_cycles
         self.load, self.depth = cfg.load_cycles, cfg.result_depth
         self.events = activity.counted
         self.retired = [-1]
@@ -236,10 +238,15 @@ class _Model:
             sent, now = self._feed(now, 1)
             first = sent if first is None else first
             begin = max(sent + self.latency, self.post_free)
-            self.post_free = begin + beats
-            self.retired.append(begin + beats - 1 + RETIRE)
-            self.writes.add(begin + RETIRE, begin + beats + RETIRE)
-            self.activity.post.add(begin, begin + beats)
+            self.post_free = begin + beats * self.value
+            written = begin + self.retire
+            self.retired.append(written + (beats - 1) * self.value)
+            if self.value == 1:
+                self.writes.add(written, written + beats)
+            else:
+                for write in range(written, written + beats * self.value, self.value):
+                    self.writes.add(write, write + 1)
+            self.activity.post.add(begin, self.post_free)
         assert first is not None
         return first, now
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from host.activity import Activity
 from host.compiler import compile
-from host.cost import FED, READ_CYCLES, READ_TO_STAMP, RETIRE, predict
+from host.cost import FED, READ_CYCLES, READ_TO_STAMP, predict, retire
 from host.driver import Counters, Session
 from host.errors import LeptonError
 from host.integer_reference import reference
@@ -94,7 +94,8 @@ def model_window(program: Program) -> int:
     activity = Activity()
     predict(program, 1, activity)
     first = activity.counted[FED].starts[0] + TO_ARRAY
-    return activity.post.stops[-1] - 1 + RETIRE - first + 1
+    value = program.config.requant_cycles
+    return activity.post.stops[-1] - value + retire(program.config) - first + 1
 
 
 def _window(program: Program, counters: Counters) -> int:

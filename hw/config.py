@@ -55,6 +55,8 @@ class Config:
     """Registers behind each multiplier."""
     adder_tree: int = 0
     """Add the products of a column in a tree (1), all in the same cycle, or from PE to PE (0)."""
+    serial_requant: int = 0
+    """Requantize with few cells (1), a value every `requant_cycles`, or a value every cycle (0)."""
     prefetch: int = 1
     """1: the next instruction is fetched while one is at work; 0: behind it, which needs only one
     copy of the instruction."""
@@ -122,6 +124,16 @@ class Config:
         return -(-self.cols // self.requantizers)
 
     @property
+    def requant_digits(self) -> int:
+        """Steps of a serial requantizer: pairs of bits of twice a multiplier."""
+        return self.multiplier_width // 2 + 1
+
+    @property
+    def requant_cycles(self) -> int:
+        """Cycles from one value of a requantizer to the next."""
+        return self.requant_digits + 7 if self.serial_requant else 1
+
+    @property
     def bank_bytes(self) -> int:
         """Bytes of a word of one of the scratchpad's two banks: any slice spans at most two."""
         return max(4, 1 << (self.rows - 1).bit_length())
@@ -174,6 +186,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "link_width": (8, 64),
     "product_registers": (1, 3),
     "adder_tree": (0, 1),
+    "serial_requant": (0, 1),
     "prefetch": (0, 1),
     "stall_counters": (0, 1),
 }
@@ -204,11 +217,12 @@ NAMED: dict[str, Config] = {
         acc_depth=255,
         table_depth=256,
         program_depth=256,
-        result_depth=32,
+        result_depth=64,
         packet_words=127,
         trace_depth=0,
         product_registers=1,
         adder_tree=1,
+        serial_requant=1,
         prefetch=0,
         stall_counters=0,
     ),

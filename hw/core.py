@@ -16,9 +16,10 @@ from .lane import Lanes
 from .link import LinkIn, LinkOut
 from .outputs import Outputs
 from .packets import PacketBuffer, ReplyMux
-from .post import PostProcessing, Table
+from .post import PostProcessing
 from .scratchpad import Scratchpad
 from .sequencer import Sequencer
+from .table import Table
 from .weights import Loader, WeightMemory
 
 # A tile must be complete when the first slice of its pass arrives, and may not be a cycle too

@@ -1,6 +1,6 @@
 """Post-processing: takes results from their buffers, requantizes them and addresses the bytes."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,66 +10,12 @@ from .config import Config
 from .delay import delayed
 from .requant import Requant
 from .results import Results
-
-
-class Table(wiring.Component):
-    """The requantization table: an entry for each requantizer in every word.
-
-    Attributes
-    ----------
-    running : In
-        Reads are for the requantizers; else for the host.
-    address : In
-        Word.
-    entries : Out
-        Its entries, `Results.LATENCY` cycles later.
-    bus : In
-        The host's side.
-    """
-
-    running: Signal
-    address: Signal
-    entries: list[data.View]
-    bus: wiring.PureInterface
-
-    def __init__(self, cfg: Config) -> None:
-        self.cfg = cfg
-        super().__init__({
-            "running": In(1),
-            "address": In(range(cfg.table_depth)),
-            "entries": Out(isa.table_entry(cfg)).array(cfg.requantizers),
-            "bus":     In(layouts.host_bus(cfg, isa.Space.TABLE)),
-        })  # fmt: skip
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        cfg = self.cfg
-        words = []
-        for q in range(cfg.requantizers):
-            m.submodules[f"bank_{q}"] = bank = Memory(
-                shape=data.ArrayLayout(32, isa.TABLE_WORDS), depth=cfg.table_depth, init=[]
-            )
-            read, write = bank.read_port(), bank.write_port(granularity=1)
-            address = Signal.like(self.address, name=f"address_{q}")
-            m.d.sync += address.eq(Mux(self.running, self.address, self.bus.row))
-            m.d.comb += [
-                read.addr.eq(address),
-                write.addr.eq(self.bus.row),
-                write.data.as_value().eq(self.bus.w_data.replicate(isa.TABLE_WORDS)),
-            ]
-            for i in range(isa.TABLE_WORDS):
-                chosen = self.bus.word == q * isa.TABLE_WORDS + i
-                m.d.comb += write.en[i].eq(self.bus.write & chosen)
-                words.append(self.entries[q].as_value().word_select(i, 32))
-            m.d.sync += self.entries[q].as_value().eq(read.data.as_value())
-        word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY)
-        m.d.comb += self.bus.r_data.eq(Array(words)[word])
-        return m
+from .serial_requant import SerialRequant
 
 
 class PostProcessing(wiring.Component):
-    """Requantizes results in the order in which the feeder sent them, ``cfg.requantizers`` a cycle
-    in each lane; all lanes do the same in the same cycle.
+    """Requantizes results in the order in which the feeder sent them, ``cfg.requantizers`` every
+    ``cfg.requant_cycles`` in each lane; all lanes do the same in the same cycle.
 
     Attributes
     ----------
@@ -78,7 +24,7 @@ class PostProcessing(wiring.Component):
     pushed, index, beat, acc : In, Out, Out, In
         The buffers' reading side; see `Results`. `acc` has one for each lane.
     table, entries : Out, In
-        The table's reading side; see `Table`.
+        The table's reading side; see `hw.table.Table`.
     o : Out, one for each lane
         Bytes for the scratchpad.
     retired : Out
@@ -111,8 +57,95 @@ class PostProcessing(wiring.Component):
             "retired": Out(1),
         })  # fmt: skip
 
+    @staticmethod
+    def latency(cfg: Config) -> int:
+        """Cycles from reading a beat to its bytes."""
+        through = cfg.requant_cycles if cfg.serial_requant else Requant.LATENCY
+        return Results.LATENCY + through
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if self.cfg.serial_requant:
+            self._serial(m)
+        else:
+            self._pipelined(m)
+        return m
+
+    def _serial(self, m: Module) -> None:
+        """One beat at a time: what is read stays where it is read from until the beat is done."""
+        cfg = self.cfg
+        m.submodules.orders = memory = Memory(
+            shape=layouts.result(cfg), depth=cfg.result_depth, init=[]
+        )
+        read, write = memory.read_port(), memory.write_port()
+        order = read.data
+        next_order = Signal(range(cfg.result_depth))
+        with m.If(self.push):
+            m.d.sync += next_order.eq(next_order + 1)
+        m.d.comb += [
+            write.addr.eq(next_order),
+            write.data.eq(self.result),
+            write.en.eq(self.push),
+            read.addr.eq(self.index),
+            # The beat is that of the order which was read with it.
+            self.table.eq(order.table + delayed(m, "beat", self.beat, 1)),
+        ]
+
+        requants = []
+        for lane, (acc, o) in enumerate(zip(self.acc, self.o, strict=True)):
+            for q in range(cfg.requantizers):
+                m.submodules[f"requant_{lane}_{q}"] = requant = SerialRequant(cfg)
+                requants.append(requant)
+                m.d.comb += [
+                    requant.acc.eq(acc[q]),
+                    requant.entry.eq(self.entries[q]),
+                    o.data[q].eq(requant.o),
+                ]
+
+        # Results.LATENCY cycles before the requantizers are free the next beat may be read: the
+        # table's entry of this one is looked at until then.
+        waiting = Signal(range(cfg.result_depth + 1))
+        busy = Signal()
+        begin = Signal()
+        m.d.comb += begin.eq((waiting != 0) & ~busy)
+        start = delayed(m, "start", begin, Results.LATENCY)
+        m.d.comb += [requant.start.eq(start) for requant in requants]
+        read_next, ending = requants[0].ahead, requants[0].ending
+        with m.If(begin):
+            m.d.sync += busy.eq(1)
+        with m.If(read_next):
+            m.d.sync += busy.eq(0)
+
+        last = self.beat == order.beats_last
+        over = read_next & last
+        was_last = Signal()
+        address = Signal(cfg.address_width, reset_less=True)
+        with m.If(read_next):
+            m.d.sync += [
+                self.beat.eq(Mux(last, 0, self.beat + 1)),
+                was_last.eq(last),
+                address.eq(order.target + self.beat * cfg.requantizers),
+            ]
+        with m.If(over):
+            m.d.sync += self.index.eq(self.index + 1)
+        with m.If(self.pushed != over):
+            m.d.sync += waiting.eq(waiting + Mux(over, -1, 1))
+
+        mask = Signal(cfg.requantizers)
+        valid = Signal()
+        write_bytes = Cat(*(entry.write for entry in self.entries)) & ending.replicate(
+            cfg.requantizers
+        )
+        m.d.sync += [
+            mask.eq(write_bytes),
+            valid.eq(write_bytes.any()),
+            self.retired.eq(ending & was_last),
+        ]
+        for o in self.o:
+            m.d.comb += [o.address.eq(address), o.mask.eq(mask), o.valid.eq(valid)]
+
+    def _pipelined(self, m: Module) -> None:
+        """A beat in every cycle: what belongs to it moves along with it."""
         cfg = self.cfg
         layout = layouts.result(cfg)
         m.submodules.orders = orders = fifo.SyncFIFOBuffered(
@@ -164,4 +197,3 @@ class PostProcessing(wiring.Component):
         for o in self.o:
             m.d.comb += [o.address.eq(address), o.mask.eq(mask), o.valid.eq(valid)]
         m.d.comb += self.retired.eq(delayed(m, "last", last, Results.LATENCY + Requant.LATENCY))
-        return m

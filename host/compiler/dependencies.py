@@ -11,6 +11,9 @@ import numpy as np
 NO_WAIT = 30_000
 """More than any `result_depth`, and than any bound that hardware keeps."""
 
+STEPS = 1 << 15
+"""Steps of a bound are below this, and not below its negative."""
+
 
 @dataclass
 class History:
@@ -42,9 +45,20 @@ def fit(allowed: np.ndarray, limit: int) -> Allow:
     """
     for most in (NO_WAIT, limit - 1):
         bound, values = _linear(np.minimum(allowed, most))
-        if bound.start >= 0 and -limit <= values.min() and values.max() < limit:
+        steps = _steps(bound, allowed.shape)
+        fits = min(steps) >= -STEPS and max(steps) < STEPS
+        if fits and bound.start >= 0 and -limit <= values.min() and values.max() < limit:
             return bound
     return Allow(max(0, int(allowed.min())), 0, 0, 0)
+
+
+def _steps(bound: Allow, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """What the hardware adds as slice, kernel row and block advance: an outer loop takes back what
+    the inner ones added."""
+    _, rows, slices = shape
+    back = (slices - 1) * bound.per_slice
+    all_back = back + (rows - 1) * bound.per_kernel_row
+    return bound.per_slice, bound.per_kernel_row - back, bound.per_block - all_back
 
 
 def _linear(allowed: np.ndarray) -> tuple[Allow, np.ndarray]:

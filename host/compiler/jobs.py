@@ -15,6 +15,10 @@ from hw.accumulator import Accumulators
 from hw.config import Config
 from hw.sequencer import Sequencer
 
+SERIAL_JOB = 200
+"""Cycles that a job more must save where its only gain is that fewer results come at once: it takes
+words of a program memory that is small where requantizers are."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -90,6 +94,8 @@ def tile(step: Step, cfg: Config, images: int) -> Tiling:
                     if block_jobs * sum(n for _, n in tile_pieces) > best[0][1]:
                         continue
                 cost, count = _cost(cfg, pieces, tile_pieces, passes, window)
+                if cfg.requant_cycles > 1 and step.vector:
+                    cost += _drain(cfg, pieces, tile_pieces, passes) + SERIAL_JOB * count
                 if best is None or (cost, count, vectors * job_tiles) < best[0]:
                     shape = block_rows, block_columns, job_tiles
                     best = (cost, count, vectors * job_tiles), shape
@@ -125,7 +131,7 @@ def _cost(
     such jobs. The explorer asks this of thousands of arrays, so equal jobs are counted, not made.
     """
     total = count = 0
-    load, beats = cfg.load_cycles, cfg.beats
+    load, beats = cfg.load_cycles, cfg.beats * cfg.requant_cycles
     waiting = cfg.result_depth * beats
     behind = Sequencer.FETCH + load
     for some_tiles, tile_jobs in tiles:
@@ -144,6 +150,23 @@ def _cost(
             total += (max(job, Sequencer.FETCH) if cfg.prefetch else job + behind) * same
             count += same
     return total, count
+
+
+def _drain(
+    cfg: Config, blocks: list[tuple[int, int, int]], tiles: list[tuple[int, int]], passes: int
+) -> int:
+    """Cycles behind a vector's last pass until its last result: the next layer needs them all, and
+    each job has its results at its end."""
+    fed = free = 0
+    value = cfg.beats * cfg.requant_cycles
+    for some_tiles, tile_jobs in tiles:
+        for positions, some_blocks, block_jobs in blocks:
+            shortest = max(positions, cfg.load_cycles, shortest_pass(some_tiles, positions))
+            one_pass = shortest * some_tiles
+            for _ in range(tile_jobs * block_jobs * some_blocks):
+                fed += one_pass * passes
+                free = max(free, fed - one_pass) + positions * some_tiles * value
+    return max(0, free - fed)
 
 
 @lru_cache(1 << 16)

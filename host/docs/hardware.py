@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 
-from host.cost import RETIRE, result_latency
+from host.cost import result_latency, retire
 from host.docs.markdown import described, table
 from hw import config, isa, uart_frame
 from hw.accumulator import Accumulators
 from hw.config import LIMITS, NAMED, Config
 from hw.feeder import Feeder
 from hw.lane import array_form
-from hw.requant import Requant
 from hw.results import Results
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
@@ -131,7 +130,7 @@ def _derived() -> str:
 
 def to_written(cfg: Config) -> int:
     """Cycles from that decision to the last byte at the scratchpad, with nothing before it."""
-    return result_latency(cfg) + cfg.beats - 1 + RETIRE
+    return result_latency(cfg) + (cfg.beats - 1) * cfg.requant_cycles + retire(cfg)
 
 
 def _latencies() -> str:
@@ -142,8 +141,12 @@ def _latencies() -> str:
         ("accumulators", "sum to pooled result, column 0", lambda c: Accumulators.LATENCY),
         ("results", "until a reader meets every column", lambda c: Results.waits(c) + 1),
         ("results, table", "read", lambda c: Results.LATENCY),
-        ("requantizer", "accumulator to int8", lambda c: Requant.LATENCY),
-        ("requantizer", "the other columns of the result", lambda c: c.beats - 1),
+        ("requantizer", "accumulator to int8", lambda c: retire(c) - Results.LATENCY),
+        (
+            "requantizer",
+            "the other columns of the result",
+            lambda c: (c.beats - 1) * c.requant_cycles,
+        ),
         ("**all**", "decision to the last byte at the scratchpad", to_written),
         ("weights", "address to the array", lambda c: WeightMemory.LATENCY),
         ("weights", "loading a tile", lambda c: c.load_cycles),

@@ -15,7 +15,7 @@ struct Layer {  // int64 each, in the order of FIELDS in sketch.py
 struct Machine {  // in the order of _stamps in cycles.py
     i64 latency, load, depth, fetch, end_fetch, retire, release, run_check, read, read_to_stamp,
         packet_words, beat_words, slots, slot_words, batches, slots_per_batch, packet_stored,
-        packet_header, prefetch;
+        packet_header, prefetch, value;
 };
 
 namespace {
@@ -118,10 +118,14 @@ struct Model {
             i64 sent = first;
             if (!any) begun = sent, any = true;
             i64 begin = std::max(sent + m.latency, post_free);
-            post_free = begin + beats;
-            retired.push_back(begin + beats - 1 + m.retire);
-            starts.push_back(begin + m.retire);
-            stops.push_back(begin + beats + m.retire);
+            post_free = begin + beats * m.value;
+            retired.push_back(begin + (beats - 1) * m.value + m.retire);
+            // A write for each beat; those of cycles in a row are one.
+            i64 writes = m.value == 1 ? 1 : beats;
+            for (i64 j = 0; j < writes; ++j) {
+                starts.push_back(begin + j * m.value + m.retire);
+                stops.push_back(starts.back() + (m.value == 1 ? beats : 1));
+            }
         }
         return now;
     }

@@ -23,10 +23,10 @@ from host.cost import (
     PACKET_STORED,
     READ_CYCLES,
     READ_TO_STAMP,
-    RETIRE,
     RUN_CHECK,
     latency,
     result_latency,
+    retire,
 )  # fmt: skip
 from host.errors import LeptonError
 from host.explore.sketch import Sketch, sketch
@@ -240,10 +240,10 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
     machine = np.array(
         [
             result_latency(cfg), cfg.load_cycles, cfg.result_depth, Sequencer.FETCH,
-            Sequencer.END_FETCH, RETIRE, Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
+            Sequencer.END_FETCH, retire(cfg), Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER, cfg.prefetch,
+            PACKET_STORED, PACKET_HEADER, cfg.prefetch, cfg.requant_cycles,
         ],
         np.int64,
     )  # fmt: skip

@@ -38,9 +38,11 @@ CONFIGS = {
         rows=5, cols=4, requantizers=4, weight_ports=5, result_depth=16, product_registers=2,
         acc_width=24, link_width=64, adder_tree=1, **MEMORIES,
     ),
-    # More columns than many layers have channels, so that results are folded.
+    # More columns than many layers have channels, so that results are folded; results that are
+    # requantized slowly.
     "6x8, 3 lanes": Config(
-        rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, adder_tree=1, **MEMORIES
+        rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, adder_tree=1,
+        serial_requant=1, **MEMORIES,
     ),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from amaranth import Const, Mux, Signal, signed
 from hw import requant
 from hw.config import Config
 from hw.requant import Requant
+from hw.serial_requant import SerialRequant
 from tests.formal.harness import Checks, Harness
 from tests.formal.prove import Bug, Task
 
@@ -61,18 +62,25 @@ def behind_the_product(check: Checks, dut: AnyProduct) -> None:
         name: delayed(check, dut.entry[name], Requant.LATENCY)
         for name in ("shift", "zero_point", "lo", "hi")
     }
+    check.assume(entry["shift"] <= 47)
+    clamped = rounded(check, value, entry)
+    check.prove(~age(check, Requant.LATENCY) | (dut.o == clamped))
+
+
+def rounded(check: Checks, value: Signal, entry: Any) -> Any:
+    """``clamp(zero_point + round_half_even(value / 2**shift), lo, hi)``, written as it stands."""
     # As wide as the largest shift, which moves a narrow product out altogether.
-    whole = max(width, 48) + 1
+    whole = max(len(value), 64) + 1
     floor, remainder = Signal(signed(whole)), Signal(whole)
     one, half = Signal(whole), Signal(whole)
-    rounded = Signal(signed(whole + 1))
+    nearest = Signal(signed(whole + 1))
     moved = Signal(signed(whole + 2))
     check.m.d.comb += [
         floor.eq(value >> entry["shift"]),
         remainder.eq(value - (floor << entry["shift"])),
         one.eq(Const(1) << entry["shift"]),
         half.eq(one >> 1),
-        rounded.eq(
+        nearest.eq(
             floor
             + Mux(
                 entry["shift"] == 0,
@@ -80,13 +88,36 @@ def behind_the_product(check: Checks, dut: AnyProduct) -> None:
                 (remainder > half) | ((remainder == half) & floor[0]),
             )
         ),
-        moved.eq(rounded + entry["zero_point"].as_signed()),
+        moved.eq(nearest + entry["zero_point"].as_signed()),
     ]
     lo, hi = entry["lo"].as_signed(), entry["hi"].as_signed()
-    check.assume(entry["shift"] <= 47)
     check.assume(lo <= hi)
-    clamped = Mux(moved < lo, lo, Mux(moved > hi, hi, moved))
-    check.prove(~age(check, Requant.LATENCY) | (dut.o == clamped))
+    return Mux(moved < lo, lo, Mux(moved > hi, hi, moved))
+
+
+def serial(check: Checks, dut: SerialRequant) -> None:
+    """Any accumulator and entry that the compiler lets through, started whenever it may be: twice
+    the same, for whatever the first leaves behind must not count."""
+    period = dut.cfg.requant_cycles
+    acc = check.any_constant(dut.acc.shape(), "acc")
+    entry = check.any_constant(len(dut.entry.as_value()), "entry")
+    check.assume((dut.acc == acc) & (dut.entry.as_value() == entry))
+    total = acc + dut.entry.bias
+    half = 1 << (dut.cfg.acc_width - 1)
+    check.assume((total >= -half) & (total < half))
+    since = check.register(range(period + 2), "since")
+    at_work = (since != 0) & (since < period)
+    check.assume(~(dut.start & at_work))
+    with check.m.If(dut.start):
+        check.m.d.sync += since.eq(1)
+    with check.m.Elif(since != 0):
+        check.m.d.sync += since.eq(since + (since <= period))
+    value = Signal(signed(dut.cfg.acc_width + dut.cfg.multiplier_width))
+    check.m.d.comb += value.eq(total * dut.entry.multiplier)
+    clamped = rounded(check, value, dut.entry)
+    check.prove((since != period) | (dut.o == clamped))
+    check.prove(dut.ending == (since == period - 1))
+    check.prove(dut.ahead == (since == period - dut.AHEAD))
 
 
 def product(check: Checks, dut: OnlyProduct) -> None:
@@ -105,6 +136,10 @@ def anything_behind(cfg: Config) -> Harness:
 
 class Narrow:
     """A configuration narrower than a person may choose."""
+
+    serial_requant = 1
+    requant_digits = Config.requant_digits
+    requant_cycles = Config.requant_cycles
 
     def __init__(self, acc_width: int, multiplier_width: int) -> None:
         self.acc_width, self.multiplier_width = acc_width, multiplier_width
@@ -125,6 +160,14 @@ def product_of(acc_width: int, multiplier_width: int, half: int) -> Harness:
     return harness
 
 
+def serial_of(acc_width: int, multiplier_width: int) -> Harness:
+    cfg: Any = Narrow(acc_width, multiplier_width)
+    return Harness(SerialRequant(cfg), serial)
+
+
+TIES_UP = Bug(
+    "hw.serial_requant", "(Array(below)[place] | low[0])", "1", Narrow(4, 2).requant_cycles + 3
+)  # fmt: skip
 ROUNDED_UP = Bug("hw.requant", "guard & (sticky | floor[0])", "guard", Requant.LATENCY + 2)
 UNSIGNED = Bug(
     "hw.requant", "min(HALF, width - 1) :].as_signed()", "min(HALF, width - 1) :]",
@@ -154,5 +197,10 @@ TASKS = [
         "requantizer's product, 10 x 6 bits", partial(product_of, 10, 6, 5), "bmc", PRODUCT + 3,
         "the halves' products add up to the product of sum and multiplier", UNSIGNED,
         no_feedback=True,
+    ),
+    Task(
+        "serial requantizer, 4 x 2 bits", partial(serial_of, 4, 2), "bmc",
+        2 * Narrow(4, 2).requant_cycles + 3,
+        "sum, product, shift, rounding and clamp equal docs/numerics.md, for every shift", TIES_UP,
     ),
 ]  # fmt: skip

@@ -34,6 +34,7 @@ def random_config(seed: int) -> Config:
             "link_width": random.choice(LINK_WIDTHS),
             "product_registers": random.randint(1, 3),
             "adder_tree": random.randint(0, 1),
+            "serial_requant": random.choice((0, 0, 1)),
             "prefetch": random.randint(0, 1),
             "stall_counters": random.choice((0, 1, 1)),
         }
