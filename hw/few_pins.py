@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .array import Array
 from .core import Core
 from .requant import Requant
+from .tree import Tree
 
 
 class FewPins(wiring.Component):
@@ -31,7 +32,7 @@ class FewPins(wiring.Component):
     load: Signal
     o: Signal
 
-    def __init__(self, part: Core | Array | Requant) -> None:
+    def __init__(self, part: Core | Array | Tree | Requant) -> None:
         self.part = part
         super().__init__({"i": In(1), "load": In(1), "o": Out(1)})
 

@@ -11,8 +11,10 @@ from .array import Array
 from .config import Config
 from .core import Core
 from .few_pins import FewPins
+from .lane import array_form
 from .requant import Requant
 from .target import TARGETS
+from .tree import Tree
 
 TOP = "lepton"
 
@@ -25,7 +27,15 @@ class Scope(StrEnum):
     REQUANT = "requant"
 
 
-PARTS = {Scope.CORE: Core, Scope.ARRAY: Array, Scope.REQUANT: Requant}
+def part_of(cfg: Config, scope: Scope) -> Core | Array | Tree | Requant:
+    """That of a core."""
+    match scope:
+        case Scope.CORE:
+            return Core(cfg)
+        case Scope.ARRAY:
+            return array_form(cfg)(cfg)
+        case Scope.REQUANT:
+            return Requant(cfg)
 
 
 def emit(cfg: Config, *, scope: str, part: str | None, pins: bool) -> str:
@@ -33,7 +43,7 @@ def emit(cfg: Config, *, scope: str, part: str | None, pins: bool) -> str:
 
     With `pins` it stands behind so few pins that any package has them.
     """
-    found = PARTS[Scope(scope)](cfg)
+    found = part_of(cfg, Scope(scope))
     top: Elaboratable = FewPins(found) if pins else found
     return convert(top, None if part is None else TARGETS[part])
 

@@ -106,8 +106,8 @@ def figure(answer: Answer) -> Any:
     return drawn
 
 
-def picture(answer: Answer) -> bytes:
-    """The charts as PNG."""
+def picture(answer: Answer, title: str = "") -> bytes:
+    """The charts as PNG; the title is the variants and the batch unless another is given."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -115,9 +115,10 @@ def picture(answer: Answer) -> bytes:
     axes = figure.subplots(1, 2)
     points = shown(answer)
     best = answer.recommendation.candidate
+    names = ", ".join(answer.question.graphs)
     plots = ((axes[0], lambda c: c.images_per_s, "images per second"),
              (axes[1], lambda c: c.latency_ms, "latency of a batch, ms"))  # fmt: skip
-    for axis, value, title in plots:
+    for axis, value, label in plots:
         for device in answer.question.devices:
             for state, marker in MARKERS.items():
                 mine = [c for c in points if (c.point.device, c.state) == (device, state)]
@@ -139,11 +140,10 @@ def picture(answer: Answer) -> bytes:
             scale.set_major_formatter(lambda value, _: f"{value:,.10g}")
             scale.set_minor_formatter(NullFormatter())
         axis.set_xlabel("LUTs")
-        axis.set_ylabel(title)
+        axis.set_ylabel(label)
         axis.grid(alpha=0.3, which="both", linewidth=0.5)
     axes[0].legend(fontsize=8)
-    names = ", ".join(answer.question.graphs)
-    figure.suptitle(f"{names}, batch {answer.question.batch}")
+    figure.suptitle(title or f"{names}, batch {answer.question.batch}")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

@@ -8,6 +8,7 @@ the configurations that had a name before there was one. Run it again to go on.
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from host import catalog
 from host.compiler import compile
 from host.cost import predict
 from host.errors import LeptonError
-from host.explore import memories, report
+from host.explore import choice, memories, report
+from host.explore.charts import picture
 from host.explore.choice import Candidate, Wishes
 from host.explore.cycles import Evaluator
 from host.explore.resources import model as fitted
-from host.explore.run import Question, explore
+from host.explore.run import Answer, Question, explore
 from host.measurement import Watcher
 from host.program import write_whole
 from host.synth import DEVICES, synthesize
@@ -28,6 +30,7 @@ from hw.config import named
 from sim.cache import cache_folder
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
+PICTURE = Path(__file__).parents[2] / "docs" / "explored.png"
 VERSION = 1
 MODEL = "lenet-cifar10"
 BATCHES = {"up5k": 1, "ecp5-25k": 16, "ecp5-85k": 16}
@@ -73,25 +76,48 @@ def measure(
     device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
 ) -> dict[str, Any]:
     """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
-    graphs = {name: catalog.find(name).quantize(16) for name in (MODEL, *variants)}
-    folder = cache_folder() / "explore"
-    folder.mkdir(parents=True, exist_ok=True)
-    question = Question(
-        graphs, (device_name,), BATCHES[device_name], Wishes(max_luts=max_luts),
-        budget_s=60 * minutes, shapes=SHAPES,
-    )  # fmt: skip
-    path = folder / f"{device_name}-{'-'.join(Path(v).name for v in variants) or 'plain'}.db"
-    answer = explore(question, path, Said())
-    report.write(answer, folder)
+    answer = asked(device_name, minutes, variants, max_luts)
     best = answer.recommendation.candidate
     assert best is not None
-    confirm(best, graphs[best.point.variant])
+    confirm(best, answer.question.graphs[best.point.variant])
     return {
         "recommended": best.record(),
         "reason": answer.recommendation.sentence,
         "evaluated": answer.evaluated,
         "model_seconds": round(answer.model_s, 2),
     }
+
+
+def asked(
+    device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
+) -> Answer:
+    """The explorer's answer for one device, with its report in the cache; goes on where it was."""
+    graphs = {name: catalog.find(name).quantize(16) for name in (MODEL, *variants)}
+    name = f"{device_name}-{'-'.join(Path(v).name for v in variants) or 'plain'}"
+    folder = cache_folder() / "explore" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    question = Question(
+        graphs, (device_name,), BATCHES[device_name], Wishes(max_luts=max_luts),
+        budget_s=60 * minutes, shapes=SHAPES,
+    )  # fmt: skip
+    answer = explore(question, folder / "search.db", Said())
+    report.write(answer, folder)
+    return answer
+
+
+def draw(variants: list[str]) -> None:
+    """What is known of all devices in one picture, for the README."""
+    answers = [asked(device, 0, variants) for device in DEVICES]
+    candidates = [c for answer in answers for c in answer.candidates]
+    joined = replace(
+        answers[0],
+        question=replace(answers[0].question, devices=tuple(DEVICES)),
+        candidates=candidates,
+        front=[c for answer in answers for c in answer.front],
+        recommendation=choice.recommend(candidates, Wishes()),
+    )
+    batches = ", ".join(f"{batch} on {device}" for device, batch in BATCHES.items())
+    write_whole(PICTURE, picture(joined, f"{MODEL}, batch {batches}"))
 
 
 def confirm(candidate: Candidate, graph: Any) -> None:
@@ -147,13 +173,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--max-luts", type=int, help="no larger cores: they take less time")
     parser.add_argument("--variant", action="append", default=[])
     parser.add_argument("--before", action="store_true", help="only the named configurations")
+    parser.add_argument("--draw", action="store_true", help="only docs/explored.png")
     parser.add_argument("--speed", action="store_true", help="only how fast the models are")
     chosen = parser.parse_args(arguments)
+    if chosen.draw:
+        draw(chosen.variant)
+        return 0
     if chosen.device == "all":
         for device in DEVICES:
             _store(device, measure(device, chosen.minutes, chosen.variant, chosen.max_luts))
         for device in DEVICES:
             _store_named(device)
+        draw(chosen.variant)
         return 0
     stored = results()
     if chosen.speed:

@@ -7,6 +7,7 @@ from hw.array import Array
 from hw.config import Config
 from hw.lane import array_form
 from hw.pe_row import PERow
+from hw.rtlil import emit
 from hw.tree import Tree
 from tests.hw.simulation import play
 
@@ -146,3 +147,10 @@ def test_a_load_that_comes_with_a_swap_is_for_the_next_one():
     seen = play(dut, inputs, [dut.sums], 8)
     at = 1 + Array.latency(cfg)
     assert seen[at : at + 2] == [([3],), ([5],)]
+
+
+@pytest.mark.parametrize(("tree", "inside"), [(0, "row_0"), (1, "pair_0")])
+def test_the_array_that_is_synthesized_alone_is_the_one_of_the_core(tree, inside):
+    """Regression: it was the mesh, also of a configuration with an adder tree."""
+    text = emit(config(2, 2, 1, adder_tree=tree), scope="array", part="iCE40UP5K", pins=False)
+    assert f"\\{inside}" in text
