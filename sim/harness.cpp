@@ -13,6 +13,7 @@
 
 #include "Vlepton.h"
 #include "verilated.h"
+#include "verilated_syms.h"
 #if VM_COVERAGE
 #include "verilated_cov.h"
 #endif
@@ -184,6 +185,14 @@ public:
 #endif
     }
 
+    // Where the value of a signal is that the Verilog declares public; null when there is none.
+    void* signal(const char* name) {
+        for (const auto& [_, scope] : *context_.scopeNameMap()) {
+            if (const VerilatedVar* found = scope->varFind(name)) return found->datap();
+        }
+        return nullptr;
+    }
+
     std::vector<uint32_t> words;
     std::vector<Packet> packets;
     std::string error;
@@ -320,6 +329,11 @@ EXPORT int lepton_run(void* handle, Run* run) {
         core.error = e.what();
         return FAILED;
     }
+}
+
+// For tests, which may look into a core, and change a register between two cycles.
+EXPORT void* lepton_signal(void* core, const char* name) {
+    return static_cast<Core*>(core)->signal(name);
 }
 
 EXPORT const char* lepton_error(void* core) { return static_cast<Core*>(core)->error.c_str(); }

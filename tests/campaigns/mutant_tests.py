@@ -19,7 +19,7 @@ from host.quantization import quantize
 from hw import isa
 from hw.isa import Packet
 from sim.device import Device, Stall, Stalls
-from tests.campaigns import hand_counts, hand_programs
+from tests.campaigns import hand_counts, hand_packets, hand_pokes, hand_programs, hand_roundings
 from tests.e2e import test_packets as packets
 from tests.e2e.packet_grammar import Grammar
 from tests.e2e.packet_model import check_replies
@@ -152,8 +152,11 @@ def check_resets(library: Path) -> None:
 
 TESTS: tuple[Callable[[Path], None], ...] = (
     check_network, check_refusals, check_random_networks, check_fuzzer, check_resets,
-    hand_programs.check_every_bit, hand_programs.check_input_totals, hand_programs.check_rings,
-    hand_programs.check_tables, hand_counts.check_random_layers, hand_counts.check_long_layers,
+    hand_packets.check_some_bits, hand_programs.check_every_bit, hand_programs.check_input_totals,
+    hand_packets.check_many_resets, hand_packets.check_answers_between_outputs,
+    hand_packets.check_emits, hand_programs.check_rings, hand_programs.check_tables,
+    hand_roundings.check_roundings, hand_counts.check_random_layers,
+    *hand_pokes.CHECKS, hand_counts.check_long_layers,
     hand_counts.check_many_batches,
 )  # fmt: skip
 
@@ -163,5 +166,7 @@ def prepare() -> None:
     network()
     assert len(random_programs()) > 30
     hand_programs.table_cases()
+    hand_roundings.roundings()
     hand_counts.random_layers()
     hand_counts.long_layers()
+    hand_pokes.programs()

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from sim import build, toolchain
 from sim.cache import digest
-from tests.campaigns import records
+from tests.campaigns import pokes, records
 from tests.campaigns.equivalents import argument
 from tests.campaigns.mutant_tests import CFG, TESTS, prepare
+from tests.campaigns.netlist import Netlist
 from tests.formal.prove import tool
 
 SELECT_WIDTH = 12
@@ -78,8 +79,8 @@ def yosys(folder: Path, script: str) -> None:
         raise SystemExit(f"yosys failed: {done.stderr[-2000:]}")
 
 
-def mutated(count: int, seed: int) -> tuple[str, list[Mutant]]:
-    """Verilog of the core with all mutants in it, and the mutants."""
+def mutated(count: int, seed: int) -> tuple[str, list[Mutant], Netlist]:
+    """Verilog of the core with all mutants in it, the mutants, and the core without them."""
     text = build.verilog(CFG)
     with tempfile.TemporaryDirectory(prefix="lepton-mutants-") as name:
         folder = Path(name)
@@ -92,13 +93,17 @@ def mutated(count: int, seed: int) -> tuple[str, list[Mutant]]:
         script = ["read_rtlil flat.il"]
         for one in mutants:
             script.append(f"mutate -ctrl mutsel {SELECT_WIDTH} {one.number} {one.options}")
-        script += ["rename lepton mutated", "write_verilog -noattr mutated.v"]
+        script += ["rename lepton mutated", "write_rtlil mutated.il"]
         (folder / "all.ys").write_text("\n".join(script) + "\n")
         yosys(folder, "script all.ys")
-        core = (folder / "mutated.v").read_text()
+        flat = (folder / "flat.il").read_text()
+        cells = pokes.flip_flops(flat)
+        (folder / "named.il").write_text(pokes.named((folder / "mutated.il").read_text(), cells))
+        yosys(folder, "read_rtlil named.il; write_verilog -noattr mutated.v")
+        core = pokes.public((folder / "mutated.v").read_text())
     port = re.search(r"input \[(\d+):0\] i__payload;", text)
     assert port
-    return core + WRAPPER.format(msb=port[1], width=SELECT_WIDTH - 1), mutants
+    return core + WRAPPER.format(msb=port[1], width=SELECT_WIDTH - 1), mutants, Netlist(flat)
 
 
 def judge(library: Path, number: int, folder: Path, result: "multiprocessing.Queue") -> None:
@@ -161,7 +166,9 @@ def work(
         results.put((one, None if late else verdict(library, one.number)))
 
 
-def record(given: argparse.Namespace, mutants: list[Mutant], campaign: Campaign) -> None:
+def record(
+    given: argparse.Namespace, mutants: list[Mutant], campaign: Campaign, netlist: Netlist
+) -> None:
     """Writes what was found into benchmarks/mutants.json."""
     caught: dict[str, int] = {}
     survivors = []
@@ -177,7 +184,7 @@ def record(given: argparse.Namespace, mutants: list[Mutant], campaign: Campaign)
             survivors.append(
                 {
                     "number": one.number, "where": one.where, "fault": one.options,
-                    "equivalent": argument(one),
+                    "equivalent": netlist.no_fault(one.options) or argument(one),
                 }
             )  # fmt: skip
     argued = sum(bool(one["equivalent"]) for one in survivors)
@@ -203,13 +210,14 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
-    text, mutants = mutated(given.count, given.seed)
+    text, mutants, netlist = mutated(given.count, given.seed)
     toolchain.VERILATOR_FLAGS += ("-Wno-fatal",)
     # Most mutants die young: what is saved in the build is more than what is lost in running.
     toolchain.FAST_FLAGS = ("-O1",)
     library = build.compile_library(text, progress=print)
     prepare()
-    assert verdict(library, 0) == ("", ""), "the tests fail without any mutant"
+    without = verdict(library, 0)
+    assert without == ("", ""), f"the tests fail without any mutant: {without}"
     campaign = Campaign(text, given.count, given.seed)
     end = time.monotonic() + given.seconds
     left = [one for one in mutants if one.number not in campaign.verdicts]
@@ -236,7 +244,7 @@ def main() -> None:
     for worker in workers:
         worker.join()
     if not given.only:
-        record(given, mutants, campaign)
+        record(given, mutants, campaign, netlist)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,39 @@ def test_inferences_are_right_on_a_noisy_line(network, fault, seed):
         assert transport.connection.damaged or transport.connection.repeated
 
 
+@pytest.mark.parametrize("seed", range(3), ids="seed={}".format)
+def test_inferences_are_right_when_bytes_are_dropped_flipped_and_doubled_at_once(network, seed):
+    program, images, expected = network
+    with serial_core(drop=0.001, flip=0.001, double=0.001, seed=seed) as core:
+        transport = UART(core.port)
+        with host.Session(program, transport) as session:
+            for _ in range(2):
+                assert (session.run(images) == expected).all()
+        assert transport.connection.damaged
+        assert transport.connection.repeated
+
+
+def test_on_any_line_an_inference_is_right_or_ends_in_an_error(network):
+    """All kinds of damage at once, from rates that hardly matter to those that nothing survives."""
+    program, images, expected = network
+    rng = np.random.default_rng(1)
+    right, errors = 0, []
+    for seed, worst in enumerate((0.001, 0.003, 0.01, 0.1)):
+        drop, flip, double = rng.uniform(0.3 * worst, worst, 3)
+        with serial_core(drop=drop, flip=flip, double=double, seed=seed) as core:
+            try:
+                with host.Session(program, UART(core.port, patience_s=5)) as session:
+                    found = session.run(images)
+            except LeptonError as error:
+                errors.append(str(error))
+            else:
+                assert (found == expected).all(), f"seed {seed}: {drop}, {flip}, {double}"
+                right += 1
+    assert right >= 2
+    assert errors
+    assert not any("\n" in said for said in errors)
+
+
 def test_a_line_that_is_too_bad_ends_in_an_error(network):
     program, images, _ = network
     with (
