@@ -71,7 +71,14 @@ class ByteLanes(wiring.Component):
             if bit == min(1, bits - 2):
                 # All that turns a word to the lowest bytes is done.
                 m.d.comb += self.word.eq(value[:32])
-            value = Mux(low[bit], rotate_left(value, 2 * half - (8 << bit)), value)
+            if bit == 0:
+                # The last level has a register in front of it, too.
+                nearer = Signal(2 * half, reset_less=True)
+                last = Signal()
+                m.d.sync += [nearer.eq(value), last.eq(low[0])]
+                value = Mux(last, rotate_left(nearer, 2 * half - 8), nearer)
+            else:
+                value = Mux(low[bit], rotate_left(value, 2 * half - (8 << bit)), value)
         m.d.comb += self.bus.r_data.eq(self.word)
         m.d.sync += self.slice.eq(value)
 

@@ -60,7 +60,10 @@ class Core(wiring.Component):
         m.submodules.replies = replies = ReplyMux()
         m.submodules.counters = counters = Counters(cfg)
         runner = Runner(cfg)
-        m.submodules.runner = ResetInserter(decoder.reset)(runner)
+        # A register of its own: it reaches every flip-flop of the run.
+        reset = Signal()
+        m.d.sync += reset.eq(decoder.reset)
+        m.submodules.runner = ResetInserter(reset)(runner)
 
         connect(m, flipped(self.i), link_in.i)
         connect(m, link_in.o, packets.i)
@@ -78,14 +81,14 @@ class Core(wiring.Component):
             self.running.eq(runner.running),
             decoder.running.eq(runner.running),
             decoder.reset_waits.eq(packets.reset),
-            packets.reset_done.eq(decoder.reset),
+            packets.reset_done.eq(reset),
             decoder.counters.eq(counters.values),
             runner.start.eq(decoder.start),
             runner.batches.eq(decoder.batches),
             runner.batches_set.eq(decoder.batches_set),
             runner.ring.eq(decoder.ring),
             runner.cycle.eq(counters.values[0]),
-            replies.abort.eq(decoder.reset),
+            replies.abort.eq(reset),
             counters.clear.eq(decoder.start),
             counters.running.eq(runner.running),
             counters.events.eq(runner.events),

@@ -33,7 +33,7 @@ class Requant(wiring.Component):
         int8.
     """
 
-    LATENCY = 9
+    LATENCY = 10
 
     acc: Signal
     entry: data.View
@@ -61,12 +61,14 @@ class Requant(wiring.Component):
         for before, after in pairwise(entries):
             m.d.sync += after.eq(before)
 
-        biased = Signal(signed(width))
-        m.d.comb += biased.eq(self.acc + self.entry.bias)
-        product = self._multiply(m, biased, self.entry.multiplier)
-        floor, guard, sticky = self._shift(m, product, [entries[i].shift for i in (2, 3, 4)])
+        # Stage 1: the sum. A block's own registers are too far away for it to go there at once.
+        biased = Signal(signed(width), reset_less=True)
+        multiplier = Signal.like(self.entry.multiplier, reset_less=True)
+        m.d.sync += [biased.eq(self.acc + self.entry.bias), multiplier.eq(self.entry.multiplier)]
+        product = self._multiply(m, biased, multiplier)
+        floor, guard, sticky = self._shift(m, product, [entries[i].shift for i in (3, 4, 5)])
 
-        # Stage 7: to a width that is enough for the clamp; stage 8: round and move; stage 9: clamp.
+        # Stage 8: to a width that is enough for the clamp; 9: round and move; 10: clamp.
         coarse = Signal(signed(10), reset_less=True)
         up = Signal(reset_less=True)
         m.d.sync += [
@@ -74,13 +76,13 @@ class Requant(wiring.Component):
             up.eq(guard & (sticky | floor[0])),
         ]
         moved = Signal(signed(12), reset_less=True)
-        m.d.sync += moved.eq(coarse + up + entries[6].zero_point)
-        last = entries[7]
+        m.d.sync += moved.eq(coarse + up + entries[7].zero_point)
+        last = entries[8]
         m.d.sync += self.o.eq(Mux(moved < last.lo, last.lo, Mux(moved > last.hi, last.hi, moved)))
         return m
 
     def _multiply(self, m: Module, biased: Signal, multiplier: Value) -> Signal:
-        """Stages 1 to 3: the exact product, from two halves."""
+        """Stages 2 to 4: the exact product, from two halves."""
         width = self.cfg.acc_width
         parts = biased[: min(HALF, width - 1)], biased[min(HALF, width - 1) :].as_signed()
         products = []
@@ -95,7 +97,7 @@ class Requant(wiring.Component):
         return whole
 
     def _shift(self, m: Module, product: Signal, shifts: list) -> tuple:
-        """Stages 4 to 6: floor, the first bit below it, and whether any bit below that is set."""
+        """Stages 5 to 7: floor, the first bit below it, and whether any bit below that is set."""
         value, sticky = Cat(Const(0, 1), product).as_signed(), Const(0, 1)
         for stage, (shift, bits) in enumerate(zip(shifts, ((5, 4), (3, 2), (1, 0)), strict=True)):
             for bit in bits:

@@ -51,7 +51,7 @@ class Scratchpad(wiring.Component):
         The host's side; writes must not meet those of `results` and `input`.
     """
 
-    LATENCY = 3
+    LATENCY = 4
     WORD_LATENCY = 2
 
     running: Signal
@@ -108,9 +108,16 @@ class Scratchpad(wiring.Component):
         ]
         m.d.comb += self.word.eq(turned[: 8 * cfg.bank_bytes].word_select(low[2:], 32))
         m.d.sync += self.bus.r_data.eq(self.word)
-        value = turned
-        for bit in reversed(range(bits)):
+        # The bytes go round in two steps, the larger distances first.
+        value, still = turned, bits // 2
+        for bit in reversed(range(still, bits)):
             value = _drop_bytes(value, low[bit], 1 << bit)
+        nearer = Signal(len(value), reset_less=True)
+        left = Signal(still)
+        m.d.sync += [nearer.eq(value), left.eq(low[:still])]
+        value = nearer
+        for bit in reversed(range(still)):
+            value = _drop_bytes(value, left[bit], 1 << bit)
         m.d.sync += self.slice.eq(value)
 
     def _write(self, m: Module, writes: list) -> None:

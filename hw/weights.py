@@ -29,7 +29,7 @@ class WeightMemory(wiring.Component):
         The host's side.
     """
 
-    LATENCY = 4
+    LATENCY = 5
 
     running: Signal
     read: Signal
@@ -70,10 +70,9 @@ class WeightMemory(wiring.Component):
             m.d[domain] += self.w[p].eq(bank.r_data)
             for i in range(cfg.port_words):
                 mine = slice(4 * i, min(4 * i + 4, cfg.cols))
-                count = mine.stop - mine.start
                 selected = self.bus.write & (self.bus.word == p * cfg.port_words + i)
                 m.d.comb += [
-                    bank.enable[mine].eq(selected.replicate(count)),
+                    bank.enable[i].eq(selected),
                     bank.w_data[8 * mine.start : 8 * mine.stop].eq(self.bus.w_data),
                 ]
                 words.append(self.w[p].as_value()[8 * mine.start : 8 * mine.stop])
@@ -105,7 +104,7 @@ def _bank_ports(cfg: Config) -> dict[str, wiring.Member]:
         "read_address": In(row),
         "r_data":       Out(8 * cfg.cols),
         "row":          In(row),
-        "enable":       In(cfg.cols),
+        "enable":       In(cfg.port_words),
         "w_data":       In(8 * cfg.cols),
     }  # fmt: skip
 
@@ -118,7 +117,7 @@ class Bank(wiring.Component):
     read_address, r_data : In, Out
         The read port; what it gives while bytes are written is of no meaning.
     row, enable, w_data : In
-        The write port, an enable for each byte. While one is set, `read_address` is `row`.
+        The write port, an enable for four columns each. While one is set, `read_address` is `row`.
     """
 
     read_address: Signal
@@ -134,17 +133,21 @@ class Bank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         cfg = self.cfg
-        m.submodules.memory = memory = Memory(
-            shape=data.ArrayLayout(8, cfg.cols), depth=cfg.weight_depth, init=[]
-        )
-        read, write = memory.read_port(), memory.write_port(granularity=1)
-        m.d.comb += [
-            read.addr.eq(self.read_address),
-            self.r_data.eq(read.data.as_value()),
-            write.addr.eq(self.row),
-            write.en.eq(self.enable),
-            write.data.as_value().eq(self.w_data),
-        ]
+        for i in range(cfg.port_words):
+            # A memory for each enable: block RAMs with enables for bytes are not deep, and what
+            # chooses between them is late.
+            mine = slice(32 * i, min(32 * i + 32, 8 * cfg.cols))
+            m.submodules[f"memory_{i}"] = memory = Memory(
+                shape=mine.stop - mine.start, depth=cfg.weight_depth, init=[]
+            )
+            read, write = memory.read_port(), memory.write_port()
+            m.d.comb += [
+                read.addr.eq(self.read_address),
+                self.r_data[mine].eq(read.data),
+                write.addr.eq(self.row),
+                write.en.eq(self.enable[i]),
+                write.data.eq(self.w_data[mine]),
+            ]
         return m
 
 
@@ -180,8 +183,9 @@ class SinglePortBank(wiring.Component):
         read_group = Signal.like(group)
         m.d.sync += read_group.eq(group)
         for column in range(0, self.cfg.cols, 2):
-            mine = self.enable[column : column + 2]
-            bits = slice(8 * column, 8 * (column + len(mine)))
+            enable = self.enable[column // 4]
+            bits = slice(8 * column, 8 * min(column + 2, self.cfg.cols))
+            count = (bits.stop - bits.start) // 8
             words = []
             for g in range(-(-self.cfg.weight_depth // self.DEPTH)):
                 word = Signal(self.WIDTH, name=f"word_{column}_{g}")
@@ -189,11 +193,9 @@ class SinglePortBank(wiring.Component):
                     "SB_SPRAM256KA",
                     i_CLOCK=ClockSignal(),
                     i_ADDRESS=within,
-                    i_DATAIN=Cat(self.w_data[bits], Const(0, self.WIDTH - 8 * len(mine))),
-                    i_MASKWREN=Cat(
-                        *(bit.replicate(2) for bit in mine), Const(0, 4 - 2 * len(mine))
-                    ),
-                    i_WREN=mine.any() & (group == g),
+                    i_DATAIN=Cat(self.w_data[bits], Const(0, self.WIDTH - 8 * count)),
+                    i_MASKWREN=Const((1 << 2 * count) - 1, 4),
+                    i_WREN=enable & (group == g),
                     i_CHIPSELECT=Const(1),
                     i_STANDBY=Const(0),
                     i_SLEEP=Const(0),

@@ -16,16 +16,19 @@ class Shape:
     count: int
     width: int
     depth: int
-    bytewise: bool = False
-    """Each byte has a write enable of its own."""
+    piece: int = 0
+    """Bits that have a write enable of their own; 0: all together."""
     single_port: bool = False
     """May be single-port RAM where the part has it."""
 
     def blocks(self, width: int, depth: int) -> int:
         """Blocks of that form that one of these memories takes."""
         rows = -(-self.depth // depth)
-        if not self.bytewise:
-            return -(-self.width // width) * rows
+        if self.piece != 8:
+            # A memory for each piece.
+            piece = self.piece or self.width
+            whole, rest = divmod(self.width, piece)
+            return (whole * -(-piece // width) + -(-rest // width)) * rows
         # Enables are of 8 or 9 bits; narrower forms hold a byte in several blocks.
         count = self.width // 8
         return (-(-count // (width // 8)) if width >= 8 else count * (8 // width)) * rows
@@ -41,11 +44,11 @@ def shapes(cfg: Config) -> list[Shape]:
     # Columns in step share a memory; that of the accumulators has a row of zeros.
     memories, wide = (lanes, columns * acc) if cfg.adder_tree else (lanes * columns, acc)
     bank_depth = cfg.scratchpad_bytes // (2 * cfg.bank_bytes)
-    activations = Shape(2 * lanes, 8 * cfg.bank_bytes, bank_depth, bytewise=True)
+    activations = Shape(2 * lanes, 8 * cfg.bank_bytes, bank_depth, piece=8)
     if cfg.adder_tree:
         activations = Shape(lanes * cfg.bank_bytes, 8, 2 * bank_depth)
     found = [
-        Shape(cfg.weight_ports, 8 * columns, cfg.weight_depth, bytewise=True, single_port=True),
+        Shape(cfg.weight_ports, 8 * columns, cfg.weight_depth, piece=32, single_port=True),
         activations,
         Shape(memories, wide, cfg.acc_depth + cfg.adder_tree),
         Shape(memories, wide, cfg.result_depth),

@@ -60,7 +60,8 @@ def products(name: str, a: Shape, b: Shape) -> Check:
 
 def banks(name: str, cfg: Config) -> Check:
     """A bank of weight memory of single-port blocks."""
-    text = BANKS.format(name=name, cols=cfg.cols, bits=(cfg.weight_depth - 1).bit_length())
+    bits = (cfg.weight_depth - 1).bit_length()
+    text = BANKS.format(name=name, cols=cfg.cols, words=cfg.port_words, bits=bits)
     return Check(name, Bank(cfg), SinglePortBank(cfg), text)
 
 
@@ -212,7 +213,7 @@ module {name}(input clk, output reg [31:0] compared, output reg [31:0] wrong);
   wire filling = n < 32;
   wire [4:0] chosen = filling ? n[4:0] : random[4:0];
   wire [{bits}-1:0] row = {{chosen[4], {{{bits}-5{{chosen[3]}}}}, chosen[3:0]}};
-  wire [{cols}-1:0] enable = filling ? {{{cols}{{1'b1}}}} : random[8] ? 0 : random[9 +: {cols}];
+  wire [{words}-1:0] enable = filling ? {{{words}{{1'b1}}}} : random[8] ? 0 : random[9 +: {words}];
   wire [8*{cols}-1:0] data = {{random[63:20], random[63:20]}};
   wire [8*{cols}-1:0] expected, found;
   reg wrote = 1;

@@ -19,7 +19,7 @@ from hw.serial_requant import SerialRequant
 from tests.formal.harness import Checks, Harness
 from tests.formal.prove import Bug, Task
 
-BIAS, PRODUCT = 1, 3
+BIAS, PRODUCT = 1, 4
 """Cycles until the sum with the bias, and until the product, are registered."""
 
 

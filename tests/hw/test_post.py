@@ -209,7 +209,7 @@ def test_one_result_retires_with_its_last_byte_after_buffer_and_requantizer(
     bench.result(cfg.beats, push=0, pushed=10)
     # One cycle until the buffer counts as filled, then its beats.
     assert bench.run() == [retires(cfg, 11, cfg.beats)]
-    assert PostProcessing.latency(cfg) == Results.LATENCY + (16 if serial else 9)
+    assert PostProcessing.latency(cfg) == Results.LATENCY + (16 if serial else 10)
 
 
 @serial

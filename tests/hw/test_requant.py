@@ -40,7 +40,7 @@ def test_a_result_comes_latency_cycles_after_its_value_and_not_a_cycle_earlier()
     inputs = [(dut.acc, [0, 50, 0]), (dut.entry, [entry()] * 3)]
     seen = [o for (o,) in play(dut, inputs, [dut.o], Requant.LATENCY + 3)]
     assert seen[Requant.LATENCY :] == [0, 50, 0]
-    assert Requant.LATENCY == 9
+    assert Requant.LATENCY == 10
 
 
 @widths

@@ -28,7 +28,7 @@ def ice40_checks():
     yield from (forms.pairs(f"pairs_{r}", row(3, r)) for r in REGISTERS)
     yield from (forms.pairs(f"pairs_of_one_{r}", row(3, r), 1) for r in (1, 2))
     yield forms.pairs("luts_pairs", row(2, 1), blocks=False)
-    yield forms.banks("spram", Config(rows=3, cols=3, weight_depth=2 * SinglePortBank.DEPTH))
+    yield forms.banks("spram", Config(rows=3, cols=7, weight_depth=2 * SinglePortBank.DEPTH))
 
 
 def ecp5_checks():
