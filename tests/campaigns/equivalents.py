@@ -32,6 +32,11 @@ ARGUMENTS: tuple[tuple[str, str], ...] = (
         "Where an outer loop advances, its step comes later and wins; where none does, the layer"
         " ends, and nobody uses the address.",
     ),
+    (
+        r"make_patterns_logic\$14159\[2\] A const1",
+        "It lets `move` change where no loop moves on: there the layer ends, or sends no result"
+        " before `move` is set again.",
+    ),
 )
 """What a mutant's description matches, and the argument."""
 
