@@ -24,8 +24,8 @@ ARGUMENTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"packets\.\$2\[0\] A const0",
-        "A word waits in front of the register instead of in it until it is asked for. Under"
-        " stalls it may come a cycle later, of which nothing is promised.",
+        "Not equal, but within what is promised: a word waits in front of the register instead of"
+        " in it until it is asked for, and may come a cycle later where the link pauses.",
     ),
     (
         r"feeder\.\$3\[0\] Y const1",
