@@ -31,7 +31,7 @@ NAMED_POINTS = {
     "ice40": (("up5k", "up5k"),),
     "ecp5": (
         ("ecp5-25k", "ecp5-25k"), ("ecp5-85k", "ecp5-85k"), ("ecp5-85k", "default"),
-        ("ecp5-85k", "wide"), ("ecp5-25k", "tiny"),
+        ("ecp5-25k", "tiny"),
     ),
 }  # fmt: skip
 """Devices and configurations that have a name: others build them anyway, and the cache has them."""

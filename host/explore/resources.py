@@ -14,8 +14,9 @@ import numpy as np
 
 from host.errors import LeptonError
 from host.explore import memories
+from host.explore.style import style
 from host.synth.devices import DEVICES, Device
-from hw.config import Config
+from hw.config import NAMED, Config
 from hw.multiplier import blocks_of_row
 from hw.target import REQUANT_BLOCKS, multiplier_blocks
 
@@ -89,11 +90,14 @@ class Model:
     """Estimates for the devices of one family, fitted to points of it."""
 
     def __init__(self, family: str, points: Sequence[dict[str, Any]]) -> None:
-        """LeptonError when there are too few points."""
+        """LeptonError when there are too few points; those of cores of another style than that of
+        their device's named configuration do not count."""
+        points = [p for p in points if style(_config(p)) == style(NAMED[p["device"]])]
         if len(points) < 2 * HELD_BACK:
             raise LeptonError(
-                f"{POINTS.name} has {len(points)} synthesis results of {family}, too few to "
-                f"estimate by; make more with: python -m host.explore.collect {family}"
+                f"{POINTS.name} has {len(points)} synthesis results of {family} for cores of this "
+                "style, too few to estimate by; make more with: "
+                f"python -m host.explore.collect {family}"
             )
         self.family = family
         fitted = [p for i, p in enumerate(points) if i % HELD_BACK != HELD_BACK - 1]

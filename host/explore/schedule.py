@@ -25,6 +25,7 @@ def next_jobs(found: list[Candidate], wishes: Wishes, share: float, workers: int
     promising = [c for c in meeting if c.state != ESTIMATED or _roomy(c)] or sorted(
         (c for c in found if not c.failure), key=wishes.excess
     )[:8]
+    bar = [(c, 1) for c in promising if _own(c) and c.state == SYNTHESIZED and c.fits]
     stages: list[Callable[[list[Candidate], Wishes], list[tuple[Candidate, int]]]]
     stages = [_to_synthesize, _to_place, _to_repeat]
     if any(c.state == SYNTHESIZED for c in promising) and share >= YOSYS_SHARE:
@@ -32,7 +33,8 @@ def next_jobs(found: list[Candidate], wishes: Wishes, share: float, workers: int
     if any(c.state == PLACED for c in promising) and share >= PLACE_SHARE:
         stages = [_to_repeat, _to_place, _to_synthesize]
     for stage in stages:
-        wanted = stage(promising, wishes)[:workers]
+        # What is to be beaten is placed before anything else is looked at.
+        wanted = (bar or stage(promising, wishes))[:workers]
         if wanted:
             return [
                 Job(c.point.key, c.point.device, dict(c.point.config.items()), seed)
@@ -44,12 +46,17 @@ def next_jobs(found: list[Candidate], wishes: Wishes, share: float, workers: int
 def _roomy(candidate: Candidate) -> bool:
     there = DEVICES[candidate.point.device].available["luts"]
     full = candidate.resource("luts") > FILL[DEVICES[candidate.point.device].family] * there
-    return not full or candidate.point.config == NAMED.get(candidate.point.device)
+    return not full or _own(candidate)
+
+
+def _own(candidate: Candidate) -> bool:
+    """Whether it is the configuration that has the device's name."""
+    return candidate.point.config == NAMED.get(candidate.point.device)
 
 
 def _to_synthesize(candidates: list[Candidate], wishes: Wishes) -> list[tuple[Candidate, int]]:
     """The one to beat; the best untried ones, and between them what is best in something else."""
-    own = [c for c in candidates if c.point.config == NAMED.get(c.point.device)]
+    own = [c for c in candidates if _own(c)]
     if any(c.state == ESTIMATED for c in own):
         return [(c, 0) for c in own if c.state == ESTIMATED]
     front = [c for c in choice.front(candidates) or candidates if c.state == ESTIMATED]

@@ -12,7 +12,7 @@ from hw.config import Config
 SIZES = (
     "rows", "cols", "lanes", "weight_ports", "requantizers", "acc_width", "scratchpad_bytes",
     "weight_depth", "acc_depth", "table_depth", "program_depth", "result_depth", "packet_words",
-    "trace_depth",
+    "trace_depth", "product_registers",
 )  # fmt: skip
 STYLE = tuple(f.name for f in fields(Config) if f.name not in SIZES)
 

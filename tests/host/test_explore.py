@@ -188,6 +188,10 @@ def test_what_has_a_name_on_its_device_is_built_however_full_it_makes_it():
     first = next_jobs([roomy, full, own], Wishes(), 0.1, 2)
     assert [job.key for job in first] == [own.point.key]
     own.usage = {"luts": 24_000, "ffs": 1, "dsps": 1, "brams": 1, "sprams": 0, "carries": 0}
+    (second,) = next_jobs([roomy, full, own], Wishes(), 0.1, 2)
+    assert (second.key, second.seed) == (own.point.key, 1), "the bar is placed before others"
+    own.mhz = {1: 90.0}
+    assert roomy.point.key in {j.key for j in next_jobs([roomy, full, own], Wishes(), 0.1, 2)}
     assert full.point.key not in {j.key for j in next_jobs([roomy, full, own], Wishes(), 0.1, 2)}
 
 
