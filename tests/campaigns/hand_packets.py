@@ -147,3 +147,20 @@ def check_emits(library: Path) -> None:
             for (at, n), output in zip(part, outputs, strict=True):
                 assert output[0] == packet(Reply.OUTPUT, range(n + 1))[0]
                 assert output[1:-1] == np.roll(memory, -at)[:n].tolist(), (at, n)
+
+
+def check_input_of_a_run_that_ends(library: Path) -> None:
+    """What of a packet has found no slot when its run ends is dropped, and the packet refused."""
+    given = packet(Packet.INPUT, range(1, 9))
+    done, good = packet(Reply.DONE), packet(Packet.WRITE, [200, 1, 7], Space.SCRATCHPAD)
+    read = packet(Packet.READ, [0, 4], Space.SCRATCHPAD)
+    with Device(library, idle_limit=LIMIT) as device:
+        # A program that looks at no input.
+        exchange(device, program(layer()), 0)
+        for slots in (1, 2, 3):
+            start = run(300, 0, 1, slots, 100)
+            clear = packet(Packet.WRITE, [0, 4, 0, 0, 0, 0], Space.SCRATCHPAD)
+            replies = exchange(device, [clear, start, given, good, read], 3)
+            assert replies[:2] == [done, error(packets.Cause.UNEXPECTED, given)]
+            taken = [*range(1, slots + 1), 0, 0, 0, 0][:4]
+            assert replies[2] == packet(Reply.DATA, taken)

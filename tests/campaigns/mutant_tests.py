@@ -161,6 +161,7 @@ TESTS: tuple[Callable[[Path], None], ...] = (
     check_network, check_refusals, check_random_networks, check_fuzzer, check_resets,
     hand_packets.check_some_bits, hand_programs.check_every_bit, hand_programs.check_input_totals,
     hand_packets.check_many_resets, hand_packets.check_answers_between_outputs,
+    hand_packets.check_input_of_a_run_that_ends,
     hand_packets.check_emits, hand_programs.check_rings, hand_programs.check_tables,
     hand_addresses.check_addresses, hand_roundings.check_roundings, hand_counts.check_random_layers,
     *hand_pokes.CHECKS, hand_counts.check_long_layers,

@@ -17,7 +17,8 @@ CHECKS = (
     hand_programs.check_every_bit, hand_programs.check_input_totals, hand_programs.check_rings,
     hand_programs.check_tables, hand_counts.check_random_layers, hand_counts.check_long_layers,
     hand_counts.check_many_batches, hand_packets.check_some_bits, hand_packets.check_many_resets,
-    hand_packets.check_answers_between_outputs, hand_packets.check_emits,
+    hand_packets.check_answers_between_outputs,
+    hand_packets.check_input_of_a_run_that_ends, hand_packets.check_emits,
     hand_addresses.check_addresses, hand_roundings.check_roundings,
 )  # fmt: skip
 

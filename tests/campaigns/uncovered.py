@@ -11,10 +11,33 @@ ALIGNED = "an address of a 32-bit word: always 0"
 CHOSEN = "a constant of the configuration"
 MEMORY = "beyond the memories of the cores of these tests"
 
+LARGER = (
+    "the upper end of what only the larger cores of these tests have, and their networks do not "
+    "fill; the smallest core's is reached whole"
+)
+
 REASONS: tuple[tuple[str, str, str, str], ...] = (
     ("counters|decoder|lepton|runner|outputs", "toggle",
      r"(values|counters|bus_trace__r_data|read__data|cycle|stamp|counters_kept)\b.*", COUNTS),
     ("counters|lepton", "toggle", r"bus__r_data\[.*", COUNTS),
+    ("counters", "toggle", r"(row\[\d\]|cycles)\[.*", COUNTS),
+    ("outputs", "toggle", r"words\[63:\d+\]", COUNTS),
+    ("decoder", "line", r"(else: if|else: end else if) \(i__valid\) begin.*",
+     "a packet is there whole before it begins, so none of its words is waited for"),
+    ("outputs", "line", r"else: if \(taken\) begin.*",
+     "the array yields at once, in the cycle in which a word is wanted"),
+    ("outputs|inputs", "line", r"else: if \(\$ \) begin \([45]\)|cond_then: assign \$ = lane \?.*",
+     "there is one lane"),
+    ("packets", "line", r"if: end else if \(\$ \) begin \$ = (3'h2|4'h9); \(2\)",
+     "how long a packet is was looked at with its header; its other words cannot be too many"),
+    ("link_in|packets", "toggle", r"(.*_)?payload\.cut\[0\]",
+     "on a link of 32 bits no packet ends within a word; tests/hw/test_link.py has others"),
+    ("feeder", "toggle", r"chosen\.(address|emit)\[.*",
+     "put in behind the register: what stands here is never looked at"),
+    ("feeder", "toggle", r"layer_valid\[0\]",
+     "always 1 where the loader hands on the instruction"),
+    ("post.*", "toggle", r"(waiting|([rw]_)?level)\[\d\]|w_rdy\[0\]",
+     "results on the way count, too, so the buffer that holds them is never full"),
     (".*", "toggle", r"layer\..*", FIELD),
     (".*", "toggle", r"(blocks?|kernel_y|slice|tile|tiles|window_[xy]|x|y)_(left|last)\[.*", FIELD),
     (".*", "toggle",
@@ -31,6 +54,11 @@ REASONS: tuple[tuple[str, str, str, str], ...] = (
     (".*", "toggle", r"(.*\.)?ring\.(words|slots)\[.*|ring\.address\[\d+\]", MEMORY),
     ("decoder", "toggle", r"reset_answer_.*", "a list without words"),
     (".*", "toggle", r"(bus__word|lane|(.*\.)?lane)\[0\]", "there is one lane"),
+    (".*", "toggle",
+     r"(.*[._])?(address(_\d+)*|base|rows?|stop|end|target|source|table|index|pc|addr)\[\d.*",
+     LARGER),
+    ("post.*", "toggle", r"[rw]_(port__)?data\[\d.*", LARGER),
+    ("feeder|outputs|runner", "toggle", r"(earlier|pending|(emit_)?after)\[\d.*", LARGER),
     ("inputs", "toggle", r"(full|held|words_left|(read|write)_slots_left)\[.*",
      "slots that fit no memory of these tests; tests/hw/test_inputs.py has 255"),
 )  # fmt: skip
