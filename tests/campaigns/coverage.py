@@ -25,8 +25,13 @@ from tests.campaigns.uncovered import reason
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "coverage"
 
-TESTS = ("tests/e2e", "tests/sim/test_bench_core.py", "tests/sim/test_bench_stalls.py")
-"""Those that simulate the whole core with Verilator."""
+TESTS = (
+    "tests/campaigns/test_hand_programs.py", "tests/e2e/test_packets.py",
+    "tests/e2e/test_instructions.py", "tests/e2e/test_stalled_networks.py",
+    "tests/e2e/test_networks.py", "tests/sim/test_bench_core.py", "tests/sim/test_bench_stalls.py",
+    "tests/e2e/test_uart.py", "tests/e2e/test_cost.py",
+)  # fmt: skip
+"""Those that simulate the whole core with Verilator, but for what breaks the host under it."""
 
 RUN = "tests.txt"
 """In the folder: the arguments with which tests were run, a line each time."""

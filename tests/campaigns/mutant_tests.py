@@ -19,7 +19,14 @@ from host.quantization import quantize
 from hw import isa
 from hw.isa import Packet
 from sim.device import Device, Stall, Stalls
-from tests.campaigns import hand_counts, hand_packets, hand_pokes, hand_programs, hand_roundings
+from tests.campaigns import (
+    hand_addresses,
+    hand_counts,
+    hand_packets,
+    hand_pokes,
+    hand_programs,
+    hand_roundings,
+)  # fmt: skip
 from tests.e2e import test_packets as packets
 from tests.e2e.packet_grammar import Grammar
 from tests.e2e.packet_model import check_replies
@@ -155,7 +162,7 @@ TESTS: tuple[Callable[[Path], None], ...] = (
     hand_packets.check_some_bits, hand_programs.check_every_bit, hand_programs.check_input_totals,
     hand_packets.check_many_resets, hand_packets.check_answers_between_outputs,
     hand_packets.check_emits, hand_programs.check_rings, hand_programs.check_tables,
-    hand_roundings.check_roundings, hand_counts.check_random_layers,
+    hand_addresses.check_addresses, hand_roundings.check_roundings, hand_counts.check_random_layers,
     *hand_pokes.CHECKS, hand_counts.check_long_layers,
     hand_counts.check_many_batches,
 )  # fmt: skip
@@ -166,6 +173,7 @@ def prepare() -> None:
     network()
     assert len(random_programs()) > 30
     hand_programs.table_cases()
+    hand_addresses.cases()
     hand_roundings.roundings()
     hand_counts.random_layers()
     hand_counts.long_layers()

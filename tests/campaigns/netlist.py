@@ -9,6 +9,10 @@ Bit = str
 """A constant, ``0``, ``1`` or ``x``, or a wire and the number of its bit."""
 
 
+OUTPUTS = ("Y", "Q", "RD_DATA")
+"""Ports of cells that drive something."""
+
+
 @dataclass
 class Cell:
     """One of the netlist: what its ports are connected to."""
@@ -36,12 +40,20 @@ class Netlist:
                 cell.signed = True
             elif line.startswith("    connect "):
                 cell.ports[words[1].removeprefix("\\")] = self.bits(words[2])
+        self._read = {bit for cell in self.cells.values() for name, bits in cell.ports.items()
+                      if name not in OUTPUTS for bit in bits}  # fmt: skip
+        # Other names, and the ports of the module.
+        for other in re.findall(r"^  connect .*$|^  wire .*put \d+ .*$", text, re.MULTILINE):
+            for name in re.findall(r"[\\$]\S+", other):
+                self._read.update(self.bits(name))
 
     def bits(self, signal: str) -> list[Bit]:
         """Lowest first."""
         found: list[Bit] = []
         for part in re.finditer(r"\d+'[01xz-]+|\S+(?: \[\d+(?::\d+)?\])?", signal.strip("{ }")):
-            if constant := re.fullmatch(r"\d+'([01xz-]+)", part[0]):
+            if re.fullmatch(r"-?\d+", part[0]):
+                some = list(f"{int(part[0]) & 0xFFFFFFFF:032b}"[::-1])
+            elif constant := re.fullmatch(r"\d+'([01xz-]+)", part[0]):
                 some = list(constant[1][::-1])
             else:
                 wire, _, index = part[0].partition(" ")
@@ -64,6 +76,10 @@ class Netlist:
         bits, at, mode = cell.ports[port], int(named.get("-portbit", 0)), named["-mode"]
         if at < len(bits) and bits[at] == mode.removeprefix("const"):
             return f"The bit is {bits[at]} anyway."
+        if port in OUTPUTS and at < len(bits) and bits[at] not in self._read:
+            return "Nobody reads the bit."
+        if port == "WR_DATA" and cell.ports["WR_EN"][at] == "0":
+            return "The bit is never written: its write enable is 0."
         if mode in ("cnot0", "cnot1") and port in ("A", "B"):
             return _decided(cell, port, int(named.get("-ctrlbit", 0)), mode[-1])
         return ""

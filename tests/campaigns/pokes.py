@@ -8,14 +8,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hw import isa
 from sim.device import Device
 
 REGISTERS = {
-    "counters": r"\\counters\$\d+\.values",
-    "batches": r"\\runner\.sequencer\.batches_left",
-    "input": r"\\decoder\.input_left",
+    "counters": (r"\\counters\$\d+\.values(?:\[(\d+)\])?", 32 * len(isa.COUNTERS)),
+    "batches": (r"\\runner\.sequencer\.batches_left()", 32),
+    "input": (r"\\decoder\.input_left()", 32),
 }
-"""What tests call them, and their names in the flat netlist."""
+"""What tests call them; their names in the flat netlist, with the number of the one of several of
+32 bits; and how many bits they have."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,14 @@ def flip_flops(text: str) -> dict[str, tuple[str, int, int]]:
         taken = re.fullmatch(r"(\S+)(?: \[(\d+)(?::(\d+))?\])?", signal)
         if taken is None:
             continue
-        for name, pattern in REGISTERS.items():
-            if re.fullmatch(pattern, taken[1]):
+        for name, (pattern, _) in REGISTERS.items():
+            if number := re.fullmatch(pattern, taken[1]):
                 last = int(taken[2]) if taken[2] else _width(text, taken[1]) - 1
                 first = int(taken[3] or last) if taken[2] else 0
-                found[cell] = (name, first, last - first + 1)
-    missing = set(REGISTERS) - {name for name, _, _ in found.values()}
-    assert not missing, f"no flip-flops hold {missing}"
+                found[cell] = (name, first + 32 * int(number[1] or 0), last - first + 1)
+    for name, (_, width) in REGISTERS.items():
+        bits = [b for of, at, wide in found.values() if of == name for b in range(at, at + wide)]
+        assert sorted(bits) == list(range(width)), f"flip-flops of {name} hold the bits {bits}"
     return found
 
 

@@ -164,7 +164,7 @@ def check(line: Line, session: Session, graph: QGraph, images: np.ndarray) -> No
     line.counted["cycles"] += counters.cycles
     # Without stalls, and so with the driver's own packets, over a link that the model knows.
     if line.rng is None and program.config.link_width >= 32:
-        predicted = predict(program, len(images) // program.batch)
+        predicted = predict(program, len(images) // program.batch).counted_by(program.config)
         assert predicted.total == counters.total, "cycles"
         assert (predicted.stamps == counters.stamps).all(), "stamps"
         assert not counters.layers or predicted.layers == counters.layers, "cycles of layers"

@@ -8,7 +8,9 @@ TEXT = r"""
 module \lepton
   wire width 5 \state
   wire width 8 \count
-  wire \same
+  wire width 4 \read
+  wire width 2 \unread
+  wire output 7 \same
   cell $eq \compare
     parameter \A_SIGNED 0
     parameter \B_SIGNED 0
@@ -26,6 +28,17 @@ module \lepton
   cell $logic_not \none
     connect \A \count [6:3]
     connect \Y \same
+  end
+  cell $mem_v2 \memory
+    connect \WR_DATA \count [3:0]
+    connect \WR_EN { \state [1:0] 2'00 }
+    connect \RD_DATA \read
+  end
+  cell $mux \lowest
+    connect \A 5
+    connect \B \read [1]
+    connect \S \same
+    connect \Y \unread
   end
   cell $mux \pick
     connect \A { \count [7] 2'01 \state [0] }
@@ -57,6 +70,13 @@ end
         ("signed -port A -portbit 0 -mode cnot1 -ctrlbit 4", False),
         ("none -port A -portbit 2 -mode cnot1 -ctrlbit 0", True),
         ("none -port A -portbit 2 -mode cnot0 -ctrlbit 0", False),
+        ("memory -port WR_DATA -portbit 1 -mode const1", True),
+        ("memory -port WR_DATA -portbit 2 -mode const1", False),
+        ("memory -port RD_DATA -portbit 1 -mode inv", False),
+        ("memory -port RD_DATA -portbit 2 -mode inv", True),
+        ("lowest -port A -portbit 2 -mode const1", True),
+        ("lowest -port A -portbit 1 -mode const1", False),
+        ("lowest -port Y -portbit 1 -mode inv", True),
         ("elsewhere -port A -portbit 2 -mode const0", False),
     ],
 )
