@@ -58,12 +58,13 @@ def _explored() -> str:
         named = entry.get("before", {})
         for name, r in named.items():
             speed = (f"{r['images_per_s']:,.0f}", f"{r['mhz']:.1f}") if r["mhz"] else ("-", "-")
-            why = "does not fit" if r["mhz"] is None else ""
+            cycles = r["cycles_per_image"]
+            why = "" if r["mhz"] else "does not run this batch" if not cycles else "does not fit"
             rows.append(
                 (
                     device,
                     f"`{name}` {why}".strip(),
-                    f"{r['cycles_per_image']:,.0f}",
+                    f"{cycles:,.0f}" if cycles else "-",
                     *reversed(speed),
                     *(f"{r[kind]:,}" if kind in r else "-" for kind in ("luts", "dsps", "brams")),
                 )

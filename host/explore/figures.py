@@ -56,8 +56,12 @@ def measure_named(device_name: str, name: str) -> dict[str, Any]:
     """What a named configuration reaches on a device, or why it does not."""
     graph, device = catalog.find(MODEL).quantize(16), DEVICES[device_name]
     cfg = named(name)
-    cycles = predict(compile(graph, cfg, batch=BATCHES[device_name])).cycles_per_image
-    found: dict[str, Any] = {"cycles_per_image": cycles, "mhz": None, "images_per_s": None}
+    found: dict[str, Any] = {"cycles_per_image": None, "mhz": None, "images_per_s": None}
+    try:
+        cycles = predict(compile(graph, cfg, batch=BATCHES[device_name])).cycles_per_image
+    except LeptonError as error:
+        return found | {"why_not": str(error)}
+    found["cycles_per_image"] = cycles
     ram = memories.blocks(cfg, device)
     if ram.brams > device.brams:
         # That is counted, not estimated, and Yosys would take minutes to say the same.

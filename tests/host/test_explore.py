@@ -18,7 +18,7 @@ from host import catalog
 from host.cli import execute
 from host.compiler import compile
 from host.errors import LeptonError
-from host.explore import choice, resources, store
+from host.explore import choice, figures, resources, store
 from host.explore.choice import Candidate, Wishes
 from host.explore.cycles import Cycles, Evaluator
 from host.explore.resources import Estimate, Model
@@ -93,6 +93,16 @@ def test_every_point_compiles_and_with_a_word_less_of_any_memory_it_does_not(spa
         narrow = one.config.with_fields({"acc_width": one.config.acc_width - 1})
         with pytest.raises(LeptonError):
             compile(graph, narrow, batch=4)
+
+
+def test_a_named_configuration_that_cannot_be_built_says_why_before_yosys(monkeypatch):
+    """The first figures ended with an error at `tiny`, whose program memory holds no batch."""
+    monkeypatch.setattr(figures, "synthesize", None)
+    assert "words of program" in figures.measure_named("ecp5-25k", "tiny")["why_not"]
+    found = figures.measure_named("up5k", "default")
+    assert found["cycles_per_image"] > 0
+    assert found["why_not"] == f"this does not fit up5k: it needs {found['brams']} brams of 30"
+    assert found["mhz"] is found["images_per_s"] is None
 
 
 def test_a_field_that_is_set_has_that_value_everywhere(graph):
