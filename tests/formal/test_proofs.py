@@ -1,5 +1,6 @@
 """The quick part of ``make formal``, and that a property which does not hold is found."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,15 @@ def test_a_proof_that_is_given_up_leaves_no_solver_behind(solver, tmp_path, monk
     )
     with pytest.raises(ProofError, match="was not decided within 5 s"):
         prove(task, timeout=5)
-    assert not [path for path in Path("/proc").glob("[0-9]*/cwd") if folder(path).startswith(here)]
+
+    def behind() -> list[Path]:
+        return [path for path in Path("/proc").glob("[0-9]*/cwd") if folder(path).startswith(here)]
+
+    # They have been told to end; on a busy machine they are seen for a moment more.
+    deadline = time.monotonic() + 30
+    while behind() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not behind()
 
 
 def test_assumptions_leave_something_to_be_proven():
