@@ -61,7 +61,7 @@ class Case:
 
 
 CASES = (
-    Case(config="up5k", device="up5k", seeds=20, batch=4, megahertz=40, mmacs=540),
+    Case(config="up5k", device="up5k", seeds=20, megahertz=40, mmacs=540),
     Case(config="ecp5-25k", device="ecp5-25k", seeds=10),
     Case(config="ecp5-85k", device="ecp5-85k", seeds=10),
     Case(config="default", device="ecp5-85k", seeds=10, batch=16, megahertz=120),
