@@ -76,12 +76,16 @@ def test_a_stream_that_takes_a_word_back_is_refuted(mode, solver):
 class Factors(wiring.Component):
     """Two numbers and their product."""
 
+    a: Signal
+    b: Signal
+    o: Signal
+
     def __init__(self) -> None:
         super().__init__({"a": In(64), "b": In(64), "o": Out(128)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.o.eq(self.a * self.b)  # type: ignore[attr-defined]
+        m.d.comb += self.o.eq(self.a * self.b)
         return m
 
 

@@ -409,6 +409,18 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(tmp_path, capsys, monkeyp
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
 
 
+def report_of_interrupted(process, out):
+    """Ctrl-C ends the command as one is to be ended, and leaves a report."""
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "lepton: interrupted"
+    values = json.loads((out / "result.json").read_text())
+    assert values["interrupted"]
+    assert values["points"]
+    return values
+
+
 def test_an_interrupt_leaves_a_report_of_what_is_known(tmp_path):
     code = "import sys; from host.cli import main; main()"
     arguments = ["explore", "lenet5-mnist", "--device", "any", "--budget-minutes", "0",
@@ -423,13 +435,7 @@ def test_an_interrupt_leaves_a_report_of_what_is_known(tmp_path):
         assert time.monotonic() < until
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "lepton: interrupted"
-    values = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert values["interrupted"]
-    assert values["points"]
+    report_of_interrupted(process, tmp_path / "out")
 
 
 def test_a_whole_run_places_what_it_recommends_with_several_seeds(tmp_path):
@@ -481,13 +487,7 @@ def test_an_interrupt_of_yosys_leaves_a_report_and_no_yosys(tmp_path):
         assert time.monotonic() < until
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "lepton: interrupted"
-    values = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert values["interrupted"]
-    assert values["points"]
+    values = report_of_interrupted(process, tmp_path / "out")
     assert {p["state"] for p in values["points"]} == {"estimated"}
     assert not Path(f"/proc/{started.read_text()}").exists(), "Yosys still runs"
 
