@@ -18,8 +18,8 @@ from .packets import RECEIVED
 ADDRESSED = len(("row", "count"))
 """Words of payload before the rows of a ``WRITE``."""
 
-READ_WAIT = 1 + layouts.HostBus.READ_LATENCY
-"""Cycles from choosing a row to its word: the bus begins with a register."""
+READ_WAIT = layouts.HostBus.READ_LATENCY + 2
+"""Cycles from choosing a row to its word: the bus begins and ends with a register."""
 
 
 class Decoder(wiring.Component):
@@ -95,6 +95,11 @@ class Decoder(wiring.Component):
         """They are words of input."""
         cause = Signal(4)
         """Why the packet is refused, or 0."""
+        named = {p: Signal(name=f"is_{p.name.lower()}") for p in Packet}
+        refused = Signal()
+        # The states wait for these, which are right from `CHECK` on, and a cycle behind `cause`.
+        m.d.sync += refused.eq(cause != 0)
+        m.d.sync += [signal.eq(header.opcode == p.value) for p, signal in named.items()]
         input_left = Signal(32)
         """Words that the run still takes; outside of a run it means nothing."""
         input_goes = Signal()
@@ -109,9 +114,10 @@ class Decoder(wiring.Component):
 
         answer = layouts.LINK_STREAM.create()
         self._reply(m, answer)
-        memory = self._select(m, header, arguments)
+        memory, read_word = self._select(m, header, arguments)
         self._word_of_row(m, memory, arguments)
-        heading = self._tell(m, answer, header, cause, memory, count)
+        words = self._length(m, count, named, refused)
+        heading = self._tell(m, answer, header, cause, read_word, count, named, refused)
         # Arguments are no copies for a run: while one goes on, no packet that has any gets so far
         # that they would change.
         m.d.comb += [
@@ -123,6 +129,21 @@ class Decoder(wiring.Component):
             self.ring.slots.eq(arguments.slots),
         ]
         m.d.sync += self.start.eq(0)
+        # A run that ends without its input must not leave the packet in the way.
+        wanted = Signal()
+        m.d.comb += [
+            wanted.eq(taking & self.running),
+            self.input.payload.eq(word),
+            self.input.valid.eq(self.i.valid & wanted & ~dropping),
+        ]
+        with m.If(self.input.valid & ~self.input.ready & self.reset_waits):
+            m.d.sync += dropping.eq(1)
+        with m.If(wanted):
+            m.d.comb += self.i.ready.eq(self.input.ready | dropping)
+            with m.If(self.i.valid & self.i.ready):
+                count.step()
+                m.d.comb += input_goes.eq(1)
+                m.d.sync += taking.eq(~count.last)
         with m.FSM():
             with m.State("HEADER"):
                 incoming = data.View(isa.HEADER, word)
@@ -131,7 +152,7 @@ class Decoder(wiring.Component):
                 count.set(incoming.length)
                 with m.If(self.i.valid):
                     m.next = "LOOK"
-            self._check(m, header, cause, count, input_left, taking, arguments)
+            self._check(m, header, cause, count, input_left, taking, arguments, named)
             with m.State("ARGUMENTS"):
                 with m.If(arguments.complete):
                     m.next = "MEASURE_ROWS"
@@ -141,28 +162,15 @@ class Decoder(wiring.Component):
                     m.d.comb += [self.i.ready.eq(1), arguments.take.eq(self.i.valid)]
                     with m.If(self.i.valid):
                         count.step()
-            self._memories(m, header, cause, arguments, memory, count)
+            self._memories(m, named, cause, arguments, memory, count)
             self._run(m, cause, arguments)
             with m.State("INPUT"):
-                # A run that ends without its input must not leave the packet in the way.
-                wanted = taking & self.running
-                m.d.comb += [
-                    self.input.payload.eq(word),
-                    self.input.valid.eq(self.i.valid & wanted & ~dropping),
-                    self.i.ready.eq((self.input.ready | dropping) & wanted),
-                ]
-                with m.If(self.input.valid & ~self.input.ready & self.reset_waits):
-                    m.d.sync += dropping.eq(1)
-                with m.If(self.i.valid & self.i.ready):
-                    count.step()
-                    m.d.comb += input_goes.eq(1)
-                    m.d.sync += taking.eq(~count.last)
                 with m.If(~count.some):
                     m.next = "HEADER"
                 with m.Elif(~self.running):
                     m.d.sync += [cause.eq(Cause.UNEXPECTED.value), taking.eq(0)]
                     m.next = "REFUSE"
-            self._answers(m, answer, header, cause, memory, count, heading)
+            self._answers(m, answer, memory, count, words, heading, named, refused)
         return m
 
     def _reply(self, m: Module, answer: stream.Interface) -> None:
@@ -179,7 +187,7 @@ class Decoder(wiring.Component):
 
     def _check(
         self, m: Module, header: data.View, cause: Signal, count: "_Left", input_left: Signal,
-        taking: Signal, arguments: Arguments,
+        taking: Signal, arguments: Arguments, named: dict[Packet, Signal],
     ) -> None:  # fmt: skip
         """What the header alone tells: first numbers are compared, then it is decided."""
         # No whole packet is longer than this counts.
@@ -196,23 +204,25 @@ class Decoder(wiring.Component):
                 (header.space >= len(Space)) | (~reading & (header.space == Space.TRACE.value))
             ),
         ]
-        m.d.comb += arguments.run.eq(header.opcode == Packet.RUN.value)
+        m.d.comb += arguments.run.eq(named[Packet.RUN])
         with m.State("LOOK"):
-            m.d.comb += arguments.begin.eq(1)
             m.next = "CHECK"
             with m.If(cause != 0):
                 m.next = "PREPARE"
-        with m.State("CHECK"), m.Switch(header.opcode):
+        with m.State("CHECK"):
+            m.d.comb += arguments.begin.eq(1)
+            with m.If(~Cat(*named.values()).any()):
+                self._refuse(m, cause, Cause.OPCODE)
             for packet, then in (
                 (Packet.ID, "PREPARE"),
                 (Packet.COUNTERS, "PREPARE"),
                 (Packet.RESET, "RESET"),
             ):
-                with m.Case(packet.value):
+                with m.If(named[packet]):
                     m.next = then
                     with m.If(count.some):
                         self._refuse(m, cause, Cause.LENGTH)
-            with m.Case(Packet.WRITE.value, Packet.READ.value):
+            with m.If(named[Packet.WRITE] | named[Packet.READ]):
                 m.next = "ARGUMENTS"
                 with m.If(no_addressed):
                     self._refuse(m, cause, Cause.LENGTH)
@@ -220,22 +230,23 @@ class Decoder(wiring.Component):
                     self._refuse(m, cause, Cause.SPACE)
                 with m.Elif(self.running):
                     self._refuse(m, cause, Cause.BUSY)
-            with m.Case(Packet.RUN.value):
+            with m.If(named[Packet.RUN]):
                 m.next = "ARGUMENTS"
                 with m.If(no_run):
                     self._refuse(m, cause, Cause.LENGTH)
                 with m.Elif(self.running):
                     self._refuse(m, cause, Cause.BUSY)
-            with m.Case(Packet.INPUT.value):
+            with m.If(named[Packet.INPUT]):
                 m.next = "INPUT"
                 m.d.sync += taking.eq(self.running & count.some & ~too_much)
                 with m.If(~self.running | too_much):
                     self._refuse(m, cause, Cause.UNEXPECTED)
-            with m.Default():
-                self._refuse(m, cause, Cause.OPCODE)
 
-    def _select(self, m: Module, header: data.View, arguments: Arguments) -> data.View:
-        """Wires the buses, and returns what is known of the memory that the header names."""
+    def _select(
+        self, m: Module, header: data.View, arguments: Arguments
+    ) -> tuple[data.View, Signal]:
+        """Wires the buses, and returns what is known of the memory that the header names, and a
+        word of it."""
         longest = self.cfg.packet_words.bit_length()
         most = max(isa.row_words(self.cfg, space) for space in Space)
         memory = Signal(
@@ -244,7 +255,6 @@ class Decoder(wiring.Component):
                     "total": range((1 << longest) * most),
                     "depth": len(arguments.row),
                     "words_last": range(most),
-                    "r_data": 32,
                     "word": range(most),
                     "write": 1,
                     "read": 1,
@@ -272,8 +282,9 @@ class Decoder(wiring.Component):
                     memory.words_last.eq(words - 1),
                 ]
         there = [b.r_data for s, b in zip(Space, self.buses, strict=True) if isa.rows(self.cfg, s)]
-        m.d.comb += memory.r_data.eq(Array(there)[named])
-        return memory
+        r_data = Signal(32, reset_less=True)
+        m.d.sync += r_data.eq(Array(there)[named])
+        return memory, r_data
 
     def _word_of_row(self, m: Module, memory: data.View, arguments: Arguments) -> None:
         """Goes from word to word, and from row to row."""
@@ -291,8 +302,8 @@ class Decoder(wiring.Component):
             m.d.sync += [word.eq(0), last_word.eq(memory.words_last == 0)]
 
     def _memories(
-        self, m: Module, header: data.View, cause: Signal, arguments: Arguments, memory: data.View,
-        count: "_Left",
+        self, m: Module, named: dict[Packet, Signal], cause: Signal, arguments: Arguments,
+        memory: data.View, count: "_Left",
     ) -> None:  # fmt: skip
         """``WRITE`` and ``READ``: `count` counts the words to come, or to send."""
         row, rows = arguments.row, arguments.rows
@@ -325,7 +336,7 @@ class Decoder(wiring.Component):
         with m.State("CHECK_ROWS"):
             with m.If(over):
                 self._refuse(m, cause, Cause.RANGE)
-            with m.Elif(header.opcode == Packet.WRITE.value):
+            with m.Elif(named[Packet.WRITE]):
                 m.next = "WRITE"
                 with m.If(differs):
                     self._refuse(m, cause, Cause.LENGTH)
@@ -366,7 +377,7 @@ class Decoder(wiring.Component):
 
     def _tell(
         self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
-        memory: data.View, count: "_Left",
+        read_word: Signal, count: "_Left", named: dict[Packet, Signal], refused: Signal,
     ) -> Signal:  # fmt: skip
         """What there is to tell, by what was asked; `count` says which word of it.
 
@@ -376,7 +387,6 @@ class Decoder(wiring.Component):
         opcode = Signal(8)
         fields = {"length": count.left, "space": Const(0), "opcode": opcode}
         reply = Cat(fields[name] | Const(0, field.width) for name, field in isa.HEADER)
-        refused = cause != 0
         words = [
             (heading, reply),
             (~heading & refused & ~count.last, cause),
@@ -387,11 +397,11 @@ class Decoder(wiring.Component):
         for packet, kind, told in (
             (Packet.ID, Reply.ID, _from_the_end(self._identity(), count.left)),
             (Packet.COUNTERS, Reply.COUNTERS, _from_the_end([*self.counters], count.left)),
-            (Packet.READ, Reply.DATA, memory.r_data),
+            (Packet.READ, Reply.DATA, read_word),
             (Packet.RESET, Reply.RESET, None),
         ):
             asked = Signal(name=f"asked_{packet.name.lower()}")
-            m.d.comb += asked.eq((header.opcode == packet.value) & ~refused)
+            m.d.comb += asked.eq(named[packet] & ~refused)
             with m.If(asked):
                 m.d.comb += opcode.eq(kind.value)
             if told is not None:
@@ -401,16 +411,31 @@ class Decoder(wiring.Component):
         m.d.comb += answer.p.data.eq(functools.reduce(operator.or_, chosen))
         return heading
 
+    def _length(
+        self, m: Module, count: "_Left", named: dict[Packet, Signal], refused: Signal
+    ) -> Signal:
+        """Words behind the header of a reply, a cycle behind what they depend on."""
+        words = Signal.like(count.left, reset_less=True)
+        m.d.sync += words.eq(0)
+        with m.If(refused):
+            m.d.sync += words.eq(len(("cause", "header")))
+        with m.Elif(named[Packet.READ]):
+            m.d.sync += words.eq(count.total)
+        with m.Elif(named[Packet.ID]):
+            m.d.sync += words.eq(len(self._identity()))
+        with m.Elif(named[Packet.COUNTERS]):
+            m.d.sync += words.eq(len(self.counters))
+        return words
+
     def _identity(self) -> list[int]:
         return [isa.MAGIC, VERSION, *self.cfg.words()]
 
     def _answers(
-        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
-        memory: data.View, count: "_Left", heading: Signal,
+        self, m: Module, answer: stream.Interface, memory: data.View, count: "_Left",
+        words: Signal, heading: Signal, named: dict[Packet, Signal], refused: Signal,
     ) -> None:  # fmt: skip
         """Replies: a header and words, each as it is when it is taken."""
-        refused = cause != 0
-        reading = header.opcode == Packet.READ.value
+        reading = named[Packet.READ]
         wait = Signal(range(READ_WAIT + 1))
         with m.State("REFUSE"):
             # What is left of the packet must go before the next one.
@@ -423,17 +448,10 @@ class Decoder(wiring.Component):
             m.d.comb += self.reset.eq(1)
             m.next = "PREPARE"
         with m.State("PREPARE"):
+            m.next = "COUNT"
+        with m.State("COUNT"):
+            count.set(words)
             m.next = "ANSWER"
-            with m.If(refused):
-                count.set(len(("cause", "header")))
-            with m.Elif(reading):
-                count.set(count.total)
-            with m.Elif(header.opcode == Packet.ID.value):
-                count.set(len(self._identity()))
-            with m.Elif(header.opcode == Packet.COUNTERS.value):
-                count.set(len(self.counters))
-            with m.Else():
-                count.set(0)
         with m.State("ANSWER"):
             # Not yet compared a cycle before.
             none = count.left == 0

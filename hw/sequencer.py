@@ -28,8 +28,9 @@ class Sequencer(wiring.Component):
         Go.
     layer, valid : Out
         The next layer instruction is complete.
-    single, emits : Out
-        Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
+    single, singles, double, emits : Out
+        Which of its loops, in the order of `isa.LEVELS`, have one turn; have one and so have those
+        inside; have two turns. It has an output.
     first : Out
         It is the first of the program.
     taken : In
@@ -56,6 +57,8 @@ class Sequencer(wiring.Component):
     batches_set: Signal
     layer: data.View
     single: Signal
+    singles: Signal
+    double: Signal
     emits: Signal
     valid: Signal
     first: Signal
@@ -76,6 +79,8 @@ class Sequencer(wiring.Component):
             "batches_set":  In(1),
             "layer":        Out(isa.layer_layout(cfg)),
             "single":       Out(len(isa.LEVELS)),
+            "singles":      Out(len(isa.LEVELS)),
+            "double":       Out(len(isa.LEVELS)),
             "emits":        Out(1),
             "valid":        Out(1),
             "first":        Out(1),
@@ -106,15 +111,21 @@ class Sequencer(wiring.Component):
         m.d.sync += self.bus.r_data.eq(read.data)
         if not cfg.prefetch:
             # The counter stands behind the instruction.
-            first = isa.LAYER_FIELDS["step_window_x"].word - isa.length(isa.Op.LAYER)
+            steps = Signal.like(pc, reset_less=True)
+            m.d.sync += steps.eq(
+                pc + isa.LAYER_FIELDS["step_window_x"].word - isa.length(isa.Op.LAYER)
+            )
             with m.If(self.running & self.valid):
-                m.d.comb += read.addr.eq(pc + first + self.level)
+                m.d.comb += read.addr.eq(steps + self.level)
 
         words = Signal(data.ArrayLayout(32, isa.length(isa.Op.LAYER)), reset_less=True)
         # The last word comes two cycles before `valid`, so there is time to compare.
         m.d.comb += self.layer.eq(words)
+        single = Cat(self.layer[f"{n}_last"] == 0 for n in isa.LEVELS)
         m.d.sync += [
-            self.single.eq(Cat(self.layer[f"{n}_last"] == 0 for n in isa.LEVELS)),
+            self.single.eq(single),
+            self.singles.eq(Cat(single[: i + 1].all() for i in range(len(single)))),
+            self.double.eq(Cat(self.layer[f"{n}_last"] == 1 for n in isa.LEVELS)),
             self.emits.eq(self.layer.emit_words != 0),
         ]
         asked = Signal(range(isa.length(isa.Op.LAYER) + 1))
