@@ -33,7 +33,7 @@ class Feeder(wiring.Component):
         The next layer instruction; it starts in the cycle behind `layer_taken`.
     layer_free : Out
         It is no longer needed here: with ``cfg.prefetch`` it has been copied, without it its last
-        vector goes.
+        vector went in the cycle before.
     level, step : Out, In
         Without ``cfg.prefetch``: the loop that advances behind this vector, and a cycle later the
         source's step of it.
@@ -178,14 +178,19 @@ class Feeder(wiring.Component):
         # that what belongs to the next one could not be enabled in time.
         m.d.comb += [
             self.layer_taken.eq(self.layer_valid & self.weights_taken & ~active),
-            self.layer_free.eq(self.layer_taken if prefetch else fire & ends),
             self.fed.eq(fire),
             self.swap.eq(fire & pass_first),
         ]
         m.d.sync += self.input_release.eq(fire & ends & layer.release_input)
+        if prefetch:
+            m.d.comb += self.layer_free.eq(self.layer_taken)
+        else:
+            m.d.sync += self.layer_free.eq(fire & ends)
+            with m.If(self.layer_free):
+                m.d.comb += self.layer_taken.eq(0)
 
         push = fire & has_result
-        full, some_earlier, idle = self._pending(m, active, push)
+        full, some_earlier, idle, lacking = self._pending(m, active, push)
         timer = Signal(layer.pass_min.shape())
         assert 1 << len(timer) >= Accumulators.HAZARD
         timing = Signal()
@@ -244,7 +249,7 @@ class Feeder(wiring.Component):
                 self.more_tiles.eq(~_all(after[n] for n in ("tile", *SUM))),
                 has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
             ]
-        self._slack(m, layer, active, fire, advancing, slack, some_earlier)
+        self._slack(m, layer, active, fire, advancing, slack, some_earlier, lacking)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, active)
         order = self._order(m, fire, active, tile_last, counts)
@@ -258,22 +263,27 @@ class Feeder(wiring.Component):
         self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
-    def _pending(self, m: Module, active: Value, push: Value) -> tuple[Signal, Signal, Signal]:
+    def _pending(
+        self, m: Module, active: Value, push: Value
+    ) -> tuple[Signal, Signal, Signal, Signal]:
         """Counts results on their way, and those of them that earlier layers sent. Returns whether
-        there is room for no more, whether there are any of earlier layers, and whether there are
-        none at all."""
+        there is room for no more, whether there are any of earlier layers, whether there are none
+        at all, and the negative of their number."""
         depth = self.cfg.result_depth
         pending = Signal(range(depth + 1))
         earlier = Signal.like(pending)
         full = Signal()
         some_earlier = Signal()
         none = Signal(init=1)
+        lacking = Signal(signed(len(pending) + 1))
         one = pending == 1
         m.d.comb += self.emit_after.eq(pending - self.retired)
         with m.If(push & ~self.retired):
             m.d.sync += [pending.eq(pending + 1), full.eq(pending == depth - 1), none.eq(0)]
+            m.d.sync += lacking.eq(lacking - 1)
         with m.Elif(~push & self.retired):
             m.d.sync += [pending.eq(pending - 1), full.eq(0), none.eq(one)]
+            m.d.sync += lacking.eq(lacking + 1)
         with m.If(~active):
             m.d.sync += [
                 earlier.eq(self.emit_after),
@@ -281,11 +291,11 @@ class Feeder(wiring.Component):
             ]
         with m.Elif(self.retired & some_earlier):
             m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
-        return full, some_earlier, none
+        return full, some_earlier, none, lacking
 
     def _slack(
         self, m: Module, layer: data.View, active: Value, fire: Value, advancing: dict,
-        slack: Signal, some_earlier: Signal,
+        slack: Signal, some_earlier: Signal, lacking: Signal,
     ) -> None:  # fmt: skip
         """Keeps the difference between `allow` and the results of earlier layers on their way, so
         that the decision needs its sign alone."""
@@ -293,16 +303,15 @@ class Feeder(wiring.Component):
         for n in isa.ALLOW_LEVELS:
             with m.If(advancing[n]):
                 m.d.comb += step.eq(layer[f"allow_{n}"].as_signed())
-        retired = self.retired & some_earlier
-        fresh = Signal.like(slack)
-        moved = Signal.like(slack)
-        kept = Signal.like(slack)
+        start, move = Signal.like(slack), Signal.like(slack)
+        retired = Signal()
         m.d.comb += [
-            fresh.eq(self.layer.allow.as_signed() - self.emit_after),
-            moved.eq(slack + step + retired),
-            kept.eq(slack + retired),
+            start.eq(Mux(active, slack, self.layer.allow.as_signed())),
+            move.eq(Mux(active, Mux(fire, step, 0), lacking)),
+            retired.eq(self.retired & (some_earlier | ~active)),
         ]
-        m.d.sync += slack.eq(Mux(active, Mux(fire, moved, kept), fresh))
+        # One adder: the bit below the others carries what has been retired.
+        m.d.sync += slack.eq((Cat(retired, start) + Cat(retired, move))[1:])
 
     def _advance(
         self, m: Module, layer: data.View, fire: Value, active: Value, counts: dict, last: dict,

@@ -113,7 +113,7 @@ class PacketBuffer(wiring.Component):
         back = Signal()
         refused = Signal()
         # A cycle late, with a word to spare.
-        room = Signal()
+        room = Signal(init=1)
         m.d.sync += room.eq((tail - head)[: len(tail)] < depth - 1)
         m.d.comb += [
             self.i.ready.eq(room & (resets != RESETS)),

@@ -143,35 +143,46 @@ class Sequencer(wiring.Component):
         with m.If(self.batches_set | ended):
             m.d.sync += batches_left.eq(one_less_or(batches_left, self.running, self.batches))
 
+        last = isa.length(isa.Op.LAYER)
+        over = Signal()
+        """What has come is the end, or no instruction at all: anything else would be run as nobody
+        wrote it."""
+        fetching = Signal()
+        more = Signal()
+        m.d.comb += [
+            over.eq((came != 0) & (op != isa.Op.LAYER.value)),
+            more.eq(fetching & (asked != last)),
+        ]
+        # Without a condition on all of it: that would come late.
+        m.d.sync += [
+            asked.eq(Mux(fetching & ~over, asked + more, 0)),
+            came.eq(Mux(fetching & ~over, came + coming, 0)),
+            coming.eq(more & ~over),
+        ]
+        with m.If(coming):
+            m.d.sync += words[came].eq(read.data)
+
         with m.FSM():
             with m.State("STOPPED"):
+                m.d.sync += pc.eq(0)
                 with m.If(self.start):
-                    m.d.sync += [pc.eq(0), self.first.eq(1)]
-                    m.d.sync += [asked.eq(0), came.eq(0), coming.eq(0)]
+                    m.d.sync += self.first.eq(1)
                     m.next = "FETCH"
             with m.State("FETCH"):
                 with m.If(self.valid):
                     # `taken` comes late: nothing depends on it that need not.
-                    m.d.sync += [asked.eq(0), came.eq(0)]
                     with m.If(self.taken):
                         m.d.sync += [self.valid.eq(0), self.first.eq(0)]
                 with m.Else():
-                    whole = came == isa.length(isa.Op.LAYER)
-                    with m.If(asked != isa.length(isa.Op.LAYER)):
-                        m.d.sync += [asked.eq(asked + 1), pc.eq(pc + 1), coming.eq(1)]
-                    with m.Else():
-                        m.d.sync += coming.eq(0)
-                    with m.If(coming):
-                        m.d.sync += [words[came].eq(read.data), came.eq(came + 1)]
-                    with m.If((came != 0) & (op != isa.Op.LAYER.value)):
-                        # The end, or no instruction at all: anything else would be run as nobody
-                        # wrote it.
-                        m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
-                        m.d.sync += self.first.eq(1)
+                    m.d.comb += fetching.eq(1)
+                    with m.If(more):
+                        m.d.sync += pc.eq(pc + 1)
+                    with m.If(over):
+                        m.d.sync += [pc.eq(0), self.first.eq(1)]
                         m.d.comb += ended.eq(1)
                         with m.If(batches_left == 1):
                             m.next = "FINISHED"
-                    with m.Elif(whole):
+                    with m.Elif(came == last):
                         m.d.sync += self.valid.eq(1)
             with m.State("FINISHED"):
                 m.d.comb += self.finished.eq(1)

@@ -101,7 +101,9 @@ class SerialRequant(wiring.Component):
         with m.If(self.start):
             m.d.sync += earlier.eq(0)
         digit = Signal(2)
-        m.d.comb += digit.eq(Mux(self.entry.shift[0], Cat(earlier, now[0]), now))
+        odd = Signal(reset_less=True)
+        m.d.sync += odd.eq(self.entry.shift[0])
+        m.d.comb += digit.eq(Mux(odd, Cat(earlier, now[0]), now))
         return digit
 
     def _multiply(self, m: Module, stepping: Value, digit: Value) -> tuple[Signal, Value]:

@@ -203,7 +203,13 @@ class Bench:
             if there:
                 ctx.set(dut.layer.as_value(), instructions[number])
                 coming = self.layers[number]
-                ctx.set(dut.single, sum((coming.counts[n] == 1) << i for i, n in enumerate(LEVELS)))
+                turns = [coming.counts[n] for n in LEVELS]
+                for name, said in (
+                    ("single", [count == 1 for count in turns]),
+                    ("singles", [max(turns[: i + 1]) == 1 for i in range(len(turns))]),
+                    ("double", [count == 2 for count in turns]),
+                ):
+                    ctx.set(getattr(dut, name), sum(bit << i for i, bit in enumerate(said)))
                 ctx.set(dut.emits, coming.fields["emit_words"] != 0)
             ctx.set(dut.layer_valid, there)
             ctx.set(dut.weights_taken, there)
