@@ -267,7 +267,8 @@ class Bench:
             expect("stalls", ctx.get(dut.stalls), 0 if cause is None else 1 << cause)
             expect("fed", ctx.get(dut.fed), fires)
             expect("layer_taken", ctx.get(dut.layer_taken), taken)
-            expect("layer_free", ctx.get(dut.layer_free), taken if cfg.prefetch else ends)
+            free = taken if cfg.prefetch else bool(ended)
+            expect("layer_free", ctx.get(dut.layer_free), free)
             expect("swap", ctx.get(dut.swap), bool(fires and v and v["swap"]))
             if fires and v and v["swap"]:
                 expect("more_tiles", ctx.get(dut.more_tiles), v["more_tiles"])
