@@ -99,10 +99,8 @@ class Sequencer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=layouts.WORD, depth=cfg.program_depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         pc = Signal(range(cfg.program_depth))
-        row = Signal.like(self.bus.row)
-        m.d.sync += row.eq(self.bus.row)
         m.d.comb += [
-            read.addr.eq(Mux(self.running, pc, row)),
+            read.addr.eq(pc),
             self.step.eq(read.data),
             write.addr.eq(self.bus.row),
             write.data.eq(self.bus.w_data),
@@ -110,13 +108,18 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += self.bus.r_data.eq(read.data)
         if not cfg.prefetch:
-            # The counter stands behind the instruction.
+            # The counter stands behind the instruction. The loop is known late, so that nothing is
+            # chosen behind the sum.
             steps = Signal.like(pc, reset_less=True)
             m.d.sync += steps.eq(
                 pc + isa.LAYER_FIELDS["step_window_x"].word - isa.length(isa.Op.LAYER)
             )
-            with m.If(self.running & self.valid):
-                m.d.comb += read.addr.eq(steps + self.level)
+            base, level = Signal.like(pc), Signal.like(self.level)
+            m.d.comb += [
+                base.eq(Mux(self.valid, steps, pc)),
+                level.eq(Mux(self.valid, self.level, 0)),
+                read.addr.eq(base + level),
+            ]
 
         words = Signal(data.ArrayLayout(32, isa.length(isa.Op.LAYER)), reset_less=True)
         # The last word comes two cycles before `valid`, so there is time to compare.
@@ -164,9 +167,9 @@ class Sequencer(wiring.Component):
 
         with m.FSM():
             with m.State("STOPPED"):
-                m.d.sync += pc.eq(0)
+                m.d.sync += pc.eq(self.bus.row)
                 with m.If(self.start):
-                    m.d.sync += self.first.eq(1)
+                    m.d.sync += [pc.eq(0), self.first.eq(1)]
                     m.next = "FETCH"
             with m.State("FETCH"):
                 with m.If(self.valid):
