@@ -231,15 +231,19 @@ class ReplyMux(wiring.Component):
             self.outputs.ready.eq(room & ~chosen & ~closing & ~self.abort),
         ]
         with m.If(room):
-            m.d.sync += self.o.valid.eq(0)
+            # What is not valid may be anything.
+            m.d.sync += [
+                self.o.valid.eq(
+                    closing | Mux(chosen, self.answers.valid, self.outputs.valid & ~self.abort)
+                ),
+                self.o.payload.eq(Mux(chosen, self.answers.payload, self.outputs.payload)),
+            ]
             with m.If(closing):
-                m.d.sync += [self.o.valid.eq(1), self.o.p.data.eq(0), self.o.p.last.eq(1)]
+                m.d.sync += [self.o.p.data.eq(0), self.o.p.last.eq(1)]
                 m.d.sync += [closing.eq(0), sending.eq(0)]
             with m.Elif(self.answers.ready & self.answers.valid):
-                m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(self.answers.payload)]
                 m.d.sync += answering.eq(~self.answers.p.last)
             with m.Elif(self.outputs.ready & self.outputs.valid):
-                m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(self.outputs.payload)]
                 m.d.sync += sending.eq(~self.outputs.p.last)
         with m.If(self.abort & sending):
             m.d.sync += closing.eq(1)

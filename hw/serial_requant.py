@@ -95,15 +95,14 @@ class SerialRequant(wiring.Component):
         pairs += [Const(0, 2)] * (16 - len(pairs))
         # `at` starts below 0.
         first = WINDOW // 2
-        now = Signal(2, reset_less=True)
+        now = Signal(2)
         earlier = Signal(reset_less=True)
-        m.d.sync += [now.eq(Array(pairs[first:] + pairs[:first])[at[:4]]), earlier.eq(now[1])]
-        with m.If(self.start):
-            m.d.sync += earlier.eq(0)
-        digit = Signal(2)
-        odd = Signal(reset_less=True)
-        m.d.sync += odd.eq(self.entry.shift[0])
-        m.d.comb += digit.eq(Mux(odd, Cat(earlier, now[0]), now))
+        digit = Signal(2, reset_less=True)
+        m.d.comb += now.eq(Array(pairs[first:] + pairs[:first])[at[:4]])
+        m.d.sync += [
+            earlier.eq(now[1]),
+            digit.eq(Mux(self.entry.shift[0], Cat(earlier & ~self.start, now[0]), now)),
+        ]
         return digit
 
     def _multiply(self, m: Module, stepping: Value, digit: Value) -> tuple[Signal, Value]:
