@@ -8,8 +8,11 @@ from host.cli import options
 from host.errors import LeptonError
 
 
-def bench_synth(only: str | None, out: Path | None) -> None:
-    """Builds the cases whose name has `only`, or all, and writes benchmarks/synth.json."""
+def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
+    """Builds the cases whose name has `only`, or all, and writes benchmarks/synth.json.
+
+    `seeds` places with at most so many. Other rows of the file stay.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -22,10 +25,10 @@ def bench_synth(only: str | None, out: Path | None) -> None:
     chosen = [name for name in cases if only is None or only in name]
     if not chosen:
         raise LeptonError(f"--only {only!r}: no case has that in its name: {'; '.join(cases)}")
-    found = {} if only is None else benchmark.results()
+    found = benchmark.results(path)
     for name in chosen:
         print(f"{name}:", file=sys.stderr)
-        found[name] = benchmark.measured(cases[name], _tell)
+        found[name] = benchmark.measured(cases[name], seeds, _tell)
         # Behind each case, so that an interrupted run leaves what it measured.
         ordered = {name: found[name] for name in cases if name in found}
         write_whole(path, (json.dumps(ordered, indent=1) + "\n").encode())

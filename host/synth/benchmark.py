@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from host.errors import LeptonError
 from host.synth.devices import DEVICES, device
 from host.synth.flow import Tell, synthesize
 from host.synth.measure import cycles_of
@@ -70,12 +71,13 @@ CASES = (
 """What the README shows."""
 
 
-def measured(case: Case, tell: Tell = print) -> dict:
-    """Builds a case; what benchmarks/synth.json has of it."""
+def measured(case: Case, seeds: int | None = None, tell: Tell = print) -> dict:
+    """Builds a case, with at most so many seeds; what benchmarks/synth.json has of it."""
+    count = case.seeds if seeds is None else min(seeds, case.seeds)
     cycles, macs = case.cycles()
     built = synthesize(case.built, device(case.device), case.scope, tell=tell)
     fits = not built.misfits()
-    placed = built.place(case.seeds, tell=tell) if case.seeds and fits else None
+    placed = built.place(count, tell=tell) if count and fits else None
     found = record(case.built, case.scope, built, placed, cycles, macs)
     # A path of this machine's cache says nothing to others.
     found.pop("bitstream")
@@ -84,13 +86,27 @@ def measured(case: Case, tell: Tell = print) -> dict:
 
 
 def results(path: Path = RESULTS) -> dict[str, dict]:
-    """What was measured, by name of the case; nothing where it never was."""
-    return json.loads(path.read_text()) if path.exists() else {}
+    """What was measured, by name of the case; nothing where it never was.
+
+    LeptonError for a file that holds no results.
+    """
+    try:
+        found = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(r, dict) for r in found.values()):
+        raise LeptonError(f"{path} holds no results of lepton bench --synth; remove it")
+    return found
 
 
-def risen(before: float, now: float) -> bool:
-    """Whether a figure has risen by more than is allowed without new results."""
-    return now > before * (1 + ALLOWED)
+def risen(row: dict, *, luts: float | None = None, cycles: float | None = None) -> list[str]:
+    """What has risen by more than is allowed above a row of the results, a phrase for each."""
+    now = {"luts": luts, "cycles_per_image": cycles}
+    return [
+        f"{name.replace('_', ' ')}: {value:,.0f}, {value / row[name] - 1:+.1%} over {row[name]:,.0f}"
+        for name, value in now.items()
+        if value is not None and value > row[name] * (1 + ALLOWED)
+    ]
 
 
 HEAD = (
@@ -122,5 +138,13 @@ def _row(case: Case, r: dict) -> tuple[str, ...]:
         useful = f"{rate:,.0f}" + (f" (>= {case.mmacs:g})" if case.mmacs else "")
     return (
         what, DEVICES[case.device].part, f"{cfg['rows'] * cfg['cols'] * cfg['lanes']:,}", *counts,
-        speed, str(fmax["seeds"]) if fmax else "", goal, useful,
+        speed, _seeds(case, r), goal, useful,
     )  # fmt: skip
+
+
+def _seeds(case: Case, r: dict) -> str:
+    """How many, and of how many when there are fewer than the case asks for."""
+    if not r["fits"]:
+        return ""
+    placed = r["fmax_mhz"]["seeds"] if r["fmax_mhz"] else 0
+    return str(placed) if placed == case.seeds else f"{placed} of {case.seeds}"
