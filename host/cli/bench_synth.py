@@ -6,6 +6,10 @@ from pathlib import Path
 
 from host.cli import options
 from host.errors import LeptonError
+from host.synth import benchmark
+
+SHOWN = ("core", "LUTs", "DSPs", "block RAMs", benchmark.SPEED, "seeds", "MMAC/s")
+"""Columns for a terminal."""
 
 
 def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
@@ -17,7 +21,6 @@ def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
     from rich.table import Table
 
     from host.program import write_whole
-    from host.synth import benchmark
 
     path = benchmark.RESULTS if out is None else out
     options.check_writable(path, "--out")
@@ -32,11 +35,14 @@ def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
         # Behind each case, so that an interrupted run leaves what it measured.
         ordered = {name: found[name] for name in cases if name in found}
         write_whole(path, (json.dumps(ordered, indent=1) + "\n").encode())
+    # What there is of each resource stands in the README; 80 columns have no room for it.
     table = Table()
-    for i, title in enumerate(benchmark.HEAD):
-        table.add_column(title, justify="right" if i >= 2 else "left")
+    shown = [i for i, title in enumerate(benchmark.HEAD) if title.partition(":")[0] in SHOWN]
+    for i in shown:
+        title = benchmark.HEAD[i].partition(":")[0]
+        table.add_column(title, justify="right" if i else "left", no_wrap=title == benchmark.SPEED)
     for row in benchmark.rows(found):
-        table.add_row(*row)
+        table.add_row(*(row[i].partition(" of ")[0] if 0 < i < 8 else row[i] for i in shown))
     Console(highlight=False).print(table)
 
 

@@ -37,6 +37,9 @@ class Case:
     batch: int = 1
     megahertz: float | None = None
     """Goal for the median."""
+    counted: bool = False
+    """Whether `make test` runs Yosys to see that LUTs have not risen; for the large ones, of which
+    it would take minutes, only cycles are held."""
     mmacs: float | None = None
     """Goal for millions of useful multiply-accumulates per second."""
 
@@ -62,11 +65,18 @@ class Case:
 
 
 CASES = (
-    Case(config="up5k", device="up5k", seeds=20, megahertz=40, mmacs=540),
+    Case(config="up5k", device="up5k", seeds=20, counted=True, megahertz=40, mmacs=540),
     Case(config="ecp5-25k", device="ecp5-25k", seeds=10),
     Case(config="ecp5-85k", device="ecp5-85k", seeds=10),
     Case(config="default", device="ecp5-85k", seeds=10, batch=16, megahertz=120),
-    Case(config="default", device="ecp5-85k", scope=Scope.ARRAY, seeds=10, megahertz=150),
+    Case(
+        config="default",
+        device="ecp5-85k",
+        scope=Scope.ARRAY,
+        seeds=10,
+        counted=True,
+        megahertz=150,
+    ),
 )
 """What the README shows."""
 
@@ -109,9 +119,12 @@ def risen(row: dict, *, luts: float | None = None, cycles: float | None = None) 
     ]
 
 
+SPEED = "fmax, MHz"
+"""Lowest, median and highest of the seeds."""
+
 HEAD = (
     "core", "device", "PEs", "LUTs", "FFs", "DSPs", "block RAMs", "SPRAMs",
-    "fmax, MHz: min / median / max", "seeds", "goal", "MMAC/s",
+    f"{SPEED}: min / median / max", "seeds", "goal", "MMAC/s",
 )  # fmt: skip
 
 

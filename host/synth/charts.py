@@ -39,7 +39,9 @@ def draw(title: str, synthesis: Synthesis, placement: Placement | None, path: Pa
     _fill(axes["fill"], synthesis)
     if placement:
         floorplan.draw(axes["plan"], placement, colors, OTHERS)
-        speed = f"{placement.frequencies[placement.best]:.1f} MHz, the fastest of {_seeds(placement)}"
+        speed = (
+            f"{placement.frequencies[placement.best]:.1f} MHz, the fastest of {_seeds(placement)}"
+        )
         axes["plan"].set_title(f"floorplan: {speed}")
     figure.savefig(path, dpi=100)
 
@@ -74,8 +76,9 @@ def _costs(axes, synthesis: Synthesis, colors: dict[str, object]) -> None:
         ):
             text = f" {own:,}" + (f", in all {whole:,}" if whole != own else "")
             axes.text(whole, at + offset, text, va="center", fontsize=7)
-    names = [f"{block.name}{'      ' * block.depth}" for block in rows]
-    axes.set_yticks(range(len(rows)), names)
+    names = [f"{'    ' * block.depth}{block.name}" for block in rows]
+    axes.set_yticks(range(len(rows)), names, ha="left")
+    axes.tick_params(axis="y", pad=5.5 * max(map(len, names)))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.2)
     axes.set_title("LUTs (strong) and flip-flops (pale) of each block; framed: with what is in it")
