@@ -9,7 +9,7 @@ from host.synth.placement import Placement
 
 
 def synthesis(scope: str, built: Synthesis) -> Iterator[Table]:
-    """Cells of a build against those of the part, and of each block with and without what is in it."""
+    """Cells of a build against those of the part, and of each block in its hierarchy."""
     used = built.usage.record()
     part = Table(title=f"{scope} on {built.device.name}")
     part.add_column("")

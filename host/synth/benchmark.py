@@ -113,7 +113,8 @@ def risen(row: dict, *, luts: float | None = None, cycles: float | None = None) 
     """What has risen by more than is allowed above a row of the results, a phrase for each."""
     now = {"luts": luts, "cycles_per_image": cycles}
     return [
-        f"{name.replace('_', ' ')}: {value:,.0f}, {value / row[name] - 1:+.1%} over {row[name]:,.0f}"
+        f"{name.replace('_', ' ')}: {value:,.0f}, "
+        f"{value / row[name] - 1:+.1%} over {row[name]:,.0f}"
         for name, value in now.items()
         if value is not None and value > row[name] * (1 + ALLOWED)
     ]

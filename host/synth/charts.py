@@ -1,6 +1,7 @@
 """The cost of a build as a picture."""
 
 from pathlib import Path
+from typing import Any
 
 from host.errors import LeptonError
 from host.synth import floorplan
@@ -31,7 +32,7 @@ def draw(title: str, synthesis: Synthesis, placement: Placement | None, path: Pa
     figure = Figure(figsize=(15 if placement else 8, height), layout="constrained")
     figure.suptitle(title)
     colors = _colors(synthesis)
-    panels = [["costs", "plan"], ["fill", "plan"]] if placement else [["costs"], ["fill"]]
+    panels: Any = [["costs", "plan"], ["fill", "plan"]] if placement else [["costs"], ["fill"]]
     axes = figure.subplot_mosaic(
         panels, height_ratios=[max(5, count), 6], width_ratios=[8, 7] if placement else None
     )

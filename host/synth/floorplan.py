@@ -23,7 +23,8 @@ def draw(axes, placement: Placement, colors: Mapping[str, object], others: str) 
     from matplotlib.patches import Rectangle
 
     across, up = GRID[placement.device.family]
-    logic: list[tuple[int, int, object]] = []
+    logic: list[tuple[int, int]] = []
+    shades: list[object] = []
     for cell, site in placement.sites().items():
         found = re.match(r"X(\d+)/Y(\d+)/(.*)", site)
         if found is None:
@@ -32,7 +33,8 @@ def draw(axes, placement: Placement, colors: Mapping[str, object], others: str) 
         color = colors.get(netlist.block_of(cell), others)
         place = _place(name)
         if place is not None:
-            logic.append((x * across + place % across, y * up + place // across, color))
+            logic.append((x * across + place % across, y * up + place // across))
+            shades.append(color)
             continue
         kind = next((kind for kind in SIZES if name.startswith(kind)), None)
         if kind is not None:
@@ -45,7 +47,7 @@ def draw(axes, placement: Placement, colors: Mapping[str, object], others: str) 
             axes.add_patch(shown)
     wide, high = (1 + max((each[i] for each in logic), default=0) for i in (0, 1))
     picture = np.ones((-(-high // up) * up, -(-wide // across) * across, 3))
-    for x, y, color in logic:
+    for (x, y), color in zip(logic, shades, strict=True):
         picture[y, x] = to_rgb(color)  # pyright: ignore[reportArgumentType]
     height, width, _ = picture.shape
     axes.imshow(
