@@ -1,6 +1,5 @@
 """The multipliers of a row of processing elements, made of what the part has."""
 
-import operator
 from itertools import pairwise
 
 from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, Value
@@ -8,8 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import layouts
+from .carry_product import carry_product
 from .config import Config
-from .target import PRODUCTS_PER_BLOCK, target
+from .target import PRODUCTS_PER_BLOCK, Target, target
 
 
 def blocks_of_row(cfg: Config, platform: object) -> int:
@@ -21,8 +21,8 @@ def blocks_of_row(cfg: Config, platform: object) -> int:
 class RowMultipliers(wiring.Component):
     """Multiplies one activation, moving right, by the weights in use.
 
-    There are three forms, equal in every value and cycle: what synthesis makes of ``a * w``, and
-    the blocks of the parts in `target`. On a part whose blocks have run out a row is made of LUTs.
+    There are these forms, equal in every value and cycle: what synthesis makes of ``a * w``, the
+    blocks of the parts in `target`, and for a part whose blocks have run out its LUTs.
 
     Parameters
     ----------
@@ -95,9 +95,8 @@ class RowMultipliers(wiring.Component):
                         Cat(stages[0][i] for i in pair),
                     )
             else:
-                multiply = PRODUCT_FORMS[part is not None]
                 for c in range(cfg.cols):
-                    m.d.sync += stages[0][c].eq(multiply(a[c], w[c]))
+                    m.d.sync += stages[0][c].eq(product_in_logic(m, part, f"luts_{c}", a[c], w[c]))
         for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
         m.d.comb += self.products.eq(stages[-1])
@@ -145,8 +144,18 @@ BLOCK_WIDTH = 18
 """Bits of a factor of `MULT18X18D`."""
 
 
-def product_of_luts(a: Value, w: Value) -> Value:
-    """``a * w`` as a sum of partial products, of which synthesis makes no multiplier block."""
+def product_in_logic(m: Module, part: Target | None, name: str, a: Value, w: Value) -> Value:
+    """``a * w`` of two int8, of which synthesis makes no multiplier block; without a part it may.
+
+    What is needed for it gets names that begin with `name`.
+    """
+    if part is None:
+        return a * w
+    return carry_product(m, name, a, w) if part.family == "ecp5" else _partial_products(a, w)
+
+
+def _partial_products(a: Value, w: Value) -> Value:
+    """``a * w`` as a sum of partial products."""
     # Cut back to 8 bits: `&` with something unsigned has a ninth, and it is no sign.
     parts = [(a & bit.replicate(8))[:8].as_signed() << i for i, bit in enumerate(w)]
     return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + (
@@ -234,6 +243,3 @@ MAC16_ZEROS = (
     "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN",
 )  # fmt: skip
 """Controls of the block that this mode does not use."""
-
-PRODUCT_FORMS = (operator.mul, product_of_luts)
-"""What synthesis makes of a product, in a block of its own if it can, and one that never is."""

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
-from .multiplier import PRODUCT_FORMS, sb_mac16
-from .target import target
+from .multiplier import product_in_logic, sb_mac16
+from .target import Target, target
 
 
 class PairProducts(wiring.Component):
@@ -65,7 +65,7 @@ class PairProducts(wiring.Component):
         if form == "ice40" and self.cfg.product_registers == 1:
             self._in_blocks(m)
         else:
-            self._beside_blocks(m, form, luts=part is not None and not self.blocks)
+            self._beside_blocks(m, form, None if self.blocks else part)
         return m
 
     def _in_blocks(self, m: Module) -> None:
@@ -94,7 +94,7 @@ class PairProducts(wiring.Component):
                 negative = low[15] & low[8:15].any()
                 m.d.comb += self.sums[column].eq(Cat(low, negative).as_signed())
 
-    def _beside_blocks(self, m: Module, form: str, *, luts: bool) -> None:
+    def _beside_blocks(self, m: Module, form: str, of_luts: Target | None) -> None:
         cfg = self.cfg
         layout = data.ArrayLayout(layouts.products(cfg), self.rows)
         stages = [
@@ -117,10 +117,10 @@ class PairProducts(wiring.Component):
             w = Signal(data.ArrayLayout(layouts.weights(cfg), self.rows), reset_less=True)
             with m.If(self.swap):
                 m.d.sync += w.eq(self.w)
-            multiply = PRODUCT_FORMS[luts]
             for r in range(self.rows):
                 for c in range(cfg.cols):
-                    m.d.sync += stages[0][r][c].eq(multiply(self.a[r], w[r][c]))
+                    product = product_in_logic(m, of_luts, f"luts_{r}_{c}", self.a[r], w[r][c])
+                    m.d.sync += stages[0][r][c].eq(product)
         for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
         products = stages[-1]

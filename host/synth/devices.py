@@ -20,6 +20,9 @@ class Device:
     sprams: int
     synthesis: str
     """The Yosys command."""
+    memories: tuple[str, ...] = ()
+    """Yosys commands that map memories, before the design is flattened: each looks through the
+    module that it is in, and in a whole core that takes a second for each memory."""
     place: tuple[str, ...]
     """Options of nextpnr that name the part."""
     megahertz: float
@@ -47,6 +50,13 @@ class Device:
         }
 
 
+ECP5_MEMORIES = (
+    "memory -nomap",
+    "memory_libmap -lib +/lattice/lutrams_trellis.txt -lib +/lattice/brams_16kd.txt",
+    "techmap -map +/lattice/lutrams_map_trellis.v -map +/lattice/brams_map_16kd.v",
+)
+"""What `synth_ecp5` does with them."""
+
 DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
@@ -57,7 +67,10 @@ DEVICES: dict[str, Device] = {
             brams=30,
             sprams=4,
             # Without -dsp: the array has the blocks, two products in each, which Yosys cannot do.
-            synthesis="synth_ice40 -device u -abc9",
+            # What a wire costs decides which ways are made short: most of a path on this part is
+            # wires. `flow2` maps three times and keeps the best.
+            synthesis="scratchpad -copy abc9.script.flow2 abc9.script; "
+            "scratchpad -set synth_ice40.abc9.W 2000; synth_ice40 -device u -abc9",
             place=("--up5k", "--package", "sg48"),
             megahertz=48,
         ),
@@ -68,6 +81,7 @@ DEVICES: dict[str, Device] = {
             brams=56,
             sprams=0,
             synthesis="synth_ecp5",
+            memories=ECP5_MEMORIES,
             place=("--25k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,
         ),
@@ -78,6 +92,7 @@ DEVICES: dict[str, Device] = {
             brams=208,
             sprams=0,
             synthesis="synth_ecp5",
+            memories=ECP5_MEMORIES,
             place=("--85k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,
         ),

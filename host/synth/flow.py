@@ -36,6 +36,9 @@ READ = (
 )
 """How Yosys reads the design."""
 
+WHOLE = (f"hierarchy -top {TOP}", "proc", "opt_expr", "opt_clean")
+"""What Yosys does with it before its memories are mapped."""
+
 WRITE = (
     "write_json netlist.json",
     # A wire for each bit: bits of one vector that depend on each other are no loop.
@@ -80,6 +83,11 @@ class Synthesis:
     def blocks(self) -> dict[str, netlist.Usage]:
         """What each block of the core takes."""
         return netlist.blocks(self.cells)
+
+    @cached_property
+    def hierarchy(self) -> list[netlist.Block]:
+        """The same, each block behind the one that it is in."""
+        return netlist.hierarchy(self.cells)
 
     def misfits(self) -> dict[str, tuple[int, int]]:
         """Of each resource of which there is too little: how many are needed, and are there."""
@@ -152,7 +160,8 @@ def synthesize(
 
 def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Synthesis:
     """The netlist of a design in RTLIL."""
-    script = "; ".join((*READ, f"{device.synthesis} -top {TOP}", *WRITE))
+    memories = (*WHOLE, *device.memories) if device.memories else ()
+    script = "; ".join((*READ, *memories, f"{device.synthesis} -top {TOP}", *WRITE))
 
     def make(folder: Path) -> None:
         tell(f"running Yosys for {device.name}")

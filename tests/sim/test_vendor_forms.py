@@ -7,6 +7,8 @@ import pytest
 from amaranth import signed, unsigned
 
 from hw.config import Config
+from hw.multiplier import RowMultipliers
+from hw.pairs import PairProducts
 from hw.target import TARGETS
 from hw.weights import SinglePortBank
 from sim.bench import build, forms
@@ -63,6 +65,9 @@ def test_blocks_are_equal_to_the_generic_form_in_every_value_and_cycle(family, t
         kind = check.name.split("_")[0]
         assert kind == "luts" or f"{cell[kind]} " in design
         assert kind != "luts" or not ("MULT" in design or "SB_MAC16" in design)
+        # Rows and pairs without blocks are on the carry chains, where the part has such.
+        carries = family == "ecp5" and isinstance(check.vendor, RowMultipliers | PairProducts)
+        assert ("CCU2C " in design) == (carries and kind == "luts")
     compare(text, [check.name for check in checks], tmp_path)
 
 
@@ -73,6 +78,14 @@ def test_one_wrong_product_of_all_is_noticed(tmp_path):
     broken = text.replace(right, right.replace(";", " + (a == 77 && b[7:0] == 8'h91);"))
     with pytest.raises(AssertionError, match="mult18: 1 of 89983 cycles differ"):
         compare(broken, ["mult18"], tmp_path)
+
+
+def test_one_wrong_bit_of_a_table_on_the_carry_chains_is_noticed(tmp_path):
+    text = forms.verilog([forms.multipliers("luts", row(1, 1), blocks=False)], ECP5)
+    assert "16'h8777" in text
+    before, after = text.rsplit("16'h8777", 1)
+    with pytest.raises(AssertionError, match=r"luts: \d+ of 89983 cycles differ"):
+        compare(f"{before}16'h0777{after}", ["luts"], tmp_path)
 
 
 @pytest.mark.parametrize(
