@@ -343,15 +343,11 @@ class Feeder(wiring.Component):
             moved = Signal(name=f"{n}_moved")
             again = ~active | last[n]
             m.d.comb += moved.eq(Mux(again, single, next_last))
-            # At its last turn it need not count, so that it starts again before that is over.
-            with m.If(again):
-                m.d.sync += count.eq(AHEAD)
-            with m.Elif(fire & inner):
-                m.d.sync += count.eq(count + 1)
             with m.If((fire & inner) | ~active):
                 m.d.sync += [
                     last[n].eq(moved),
                     next_last.eq(Mux(again, double, count == layer[f"{n}_last"])),
+                    count.eq(Mux(again, AHEAD, count + 1)),
                 ]
                 if n in WINDOW:
                     m.d.sync += first[n].eq(again)

@@ -57,6 +57,20 @@ ECP5_MEMORIES = (
 )
 """What `synth_ecp5` does with them."""
 
+
+def mapped(command: str, *, wire: int) -> str:
+    """Yosys' commands, with what decides which ways are made short.
+
+    Most of a path is wires: a wire is taken to cost `wire` picoseconds, where Yosys thinks of a
+    part that is empty. `flow2` maps several times and keeps the best.
+    """
+    name = command.split()[0]
+    return (
+        "scratchpad -copy abc9.script.flow2 abc9.script; "
+        f"scratchpad -set {name}.abc9.W {wire}; {command}"
+    )
+
+
 DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
@@ -67,10 +81,7 @@ DEVICES: dict[str, Device] = {
             brams=30,
             sprams=4,
             # Without -dsp: the array has the blocks, two products in each, which Yosys cannot do.
-            # What a wire costs decides which ways are made short: most of a path on this part is
-            # wires. `flow2` maps three times and keeps the best.
-            synthesis="scratchpad -copy abc9.script.flow2 abc9.script; "
-            "scratchpad -set synth_ice40.abc9.W 2000; synth_ice40 -device u -abc9",
+            synthesis=mapped("synth_ice40 -device u -abc9", wire=2000),
             place=("--up5k", "--package", "sg48"),
             megahertz=48,
         ),
@@ -80,7 +91,7 @@ DEVICES: dict[str, Device] = {
             luts=24288,
             brams=56,
             sprams=0,
-            synthesis="synth_ecp5",
+            synthesis=mapped("synth_ecp5", wire=1000),
             memories=ECP5_MEMORIES,
             place=("--25k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,
@@ -91,7 +102,7 @@ DEVICES: dict[str, Device] = {
             luts=83640,
             brams=208,
             sprams=0,
-            synthesis="synth_ecp5",
+            synthesis=mapped("synth_ecp5", wire=1000),
             memories=ECP5_MEMORIES,
             place=("--85k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,
