@@ -1,6 +1,6 @@
 """Accumulators behind the array, and the pooling of complete sums."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -157,7 +157,7 @@ class Accumulators(wiring.Component):
             complement = Signal(width, name=f"complement_{c}", reset_less=True)
             pooled = (~complement).as_signed()
             larger = total - pooled
-            with m.If(done & (done_first | done_adds | ~larger[width])):
+            with m.If(done & (done_first | done_adds | ~less_in_halves(total, pooled))):
                 m.d.sync += complement.eq(Mux(done_adds, larger[:width], ~total))
             m.d.comb += self.pooled[c].eq(pooled)
         m.d.comb += [
@@ -165,3 +165,13 @@ class Accumulators(wiring.Component):
             write.data.eq(Cat(totals)),
             write.en.eq(done_written),
         ]
+
+
+def less_in_halves(a: Value, b: Value) -> Value:
+    """Whether ``a < b``, both signed and of the same width: two carry chains side by side in place
+    of one that is twice as long."""
+    half = len(a) // 2
+    low = (a[:half] - b[:half])[-1]
+    high_a, high_b = a[half:], b[half:]
+    high = (high_a.as_signed() - high_b.as_signed())[-1]
+    return high | ((high_a == high_b) & low)

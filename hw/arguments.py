@@ -20,13 +20,13 @@ class Arguments(wiring.Component):
     Attributes
     ----------
     begin, run : In
-        Arguments come in the next cycle at the earliest; they are those of a ``RUN``.
+        Arguments come from the next cycle on; they are those of a ``RUN``.
     word, take : In
         One, and it is there.
     next_row : In
         Go on to the next row.
-    complete : Out
-        All are there. From the next cycle on `strange` is right.
+    wanted : Out
+        They have not all come. Behind the last one, `strange` is right.
     batches_set, total_set : Out
         The word is the batches, or the total input, of a run.
     row : Out
@@ -44,7 +44,7 @@ class Arguments(wiring.Component):
     word: Signal
     take: Signal
     next_row: Signal
-    complete: Signal
+    wanted: Signal
     batches_set: Signal
     total_set: Signal
     row: Signal
@@ -60,7 +60,7 @@ class Arguments(wiring.Component):
             "word":        In(32),
             "take":        In(1),
             "next_row":    In(1),
-            "complete":    Out(1),
+            "wanted":      Out(1),
             "batches_set": Out(1),
             "total_set":   Out(1),
             "row":         Out(self.width(cfg)),
@@ -83,14 +83,15 @@ class Arguments(wiring.Component):
         some = self.word[low:high].any()
         many = self.word[high:].any()
         unlike = Signal()
-        m.d.comb += self.complete.eq(at == Mux(self.run, TOTAL + 1, WORDS + 1))
         with m.If(self.begin):
             m.d.sync += [at.eq(Mux(self.run, BATCHES, ADDRESS)), self.strange.eq(0)]
+            m.d.sync += self.wanted.eq(1)
         takes_row = at == ADDRESS
         with m.If((self.take & takes_row) | self.next_row):
             m.d.sync += self.row.eq(next_or(self.row, takes_row, self.word))
         with m.If(self.take):
             m.d.sync += [at.eq(at + 1), self.strange.eq(self.strange | unlike)]
+            m.d.sync += self.wanted.eq(at != Mux(self.run, TOTAL, WORDS))
             with m.Switch(at):
                 with m.Case(BATCHES):
                     m.d.comb += [self.batches_set.eq(1), unlike.eq(~(few | some | many))]

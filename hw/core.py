@@ -184,6 +184,8 @@ class Runner(wiring.Component):
             loader.layer_valid.eq(sequencer.valid & ~loaded),
             feeder.layer.eq(sequencer.layer),
             feeder.single.eq(sequencer.single),
+            feeder.singles.eq(sequencer.singles),
+            feeder.double.eq(sequencer.double),
             feeder.emits.eq(sequencer.emits),
             # What the loader has taken is there.
             feeder.layer_valid.eq(1),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
+from .count import next_of
 from .delay import delayed
 
 
@@ -57,7 +58,7 @@ class Counters(wiring.Component):
         for i in range(1, len(self.values)):
             m.d.sync += self.values[i].eq(self.values[i] + events[i - 1])
         with m.If(self.running):
-            m.d.sync += self.values[0].eq(self.values[0] + 1)
+            m.d.sync += self.values[0].eq(next_of(self.values[0]))
         with m.If(self.clear):
             m.d.sync += [self.values.eq(0), events.eq(0)]
         if self.cfg.trace_depth:

@@ -12,14 +12,15 @@ from . import isa, layouts
 from .arguments import Arguments
 from .config import VERSION, Config
 from .count import one_less_or
+from .current_packet import CurrentPacket
 from .isa import Cause, Packet, Reply, Space
 from .packets import RECEIVED
 
 ADDRESSED = len(("row", "count"))
 """Words of payload before the rows of a ``WRITE``."""
 
-READ_WAIT = 1 + layouts.HostBus.READ_LATENCY
-"""Cycles from choosing a row to its word: the bus begins with a register."""
+READ_WAIT = layouts.HostBus.READ_LATENCY + 2
+"""Cycles from choosing a row to its word: the bus begins and ends with a register."""
 
 
 class Decoder(wiring.Component):
@@ -88,13 +89,10 @@ class Decoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.arguments = arguments = Arguments(self.cfg)
-        header = Signal(isa.HEADER)
-        count = _Left(m, Signal(range(self.cfg.packet_words + 1), name="left"))
-        """Words of the packet still to come, or of the answer still to go."""
+        packet = CurrentPacket(m, self.cfg)
+        count = packet.count
         taking = Signal()
         """They are words of input."""
-        cause = Signal(4)
-        """Why the packet is refused, or 0."""
         input_left = Signal(32)
         """Words that the run still takes; outside of a run it means nothing."""
         input_goes = Signal()
@@ -109,9 +107,10 @@ class Decoder(wiring.Component):
 
         answer = layouts.LINK_STREAM.create()
         self._reply(m, answer)
-        memory = self._select(m, header, arguments)
+        memory, read_word = self._select(m, packet, arguments)
         self._word_of_row(m, memory, arguments)
-        heading = self._tell(m, answer, header, cause, memory, count)
+        words = self._length(m, packet)
+        self._tell(m, answer, packet, read_word)
         # Arguments are no copies for a run: while one goes on, no packet that has any gets so far
         # that they would change.
         m.d.comb += [
@@ -123,46 +122,50 @@ class Decoder(wiring.Component):
             self.ring.slots.eq(arguments.slots),
         ]
         m.d.sync += self.start.eq(0)
+        # A run that ends without its input must not leave the packet in the way.
+        wanted = Signal()
+        m.d.comb += [
+            wanted.eq(taking & self.running),
+            self.input.payload.eq(word),
+            self.input.valid.eq(self.i.valid & wanted & ~dropping),
+        ]
+        with m.If(self.input.valid & ~self.input.ready & self.reset_waits):
+            m.d.sync += dropping.eq(1)
+        with m.If(wanted):
+            m.d.comb += self.i.ready.eq(self.input.ready | dropping)
+            with m.If(self.i.valid & self.i.ready):
+                count.step()
+                m.d.comb += input_goes.eq(1)
+                m.d.sync += taking.eq(~count.last)
+        at = packet.at
+        m.d.comb += arguments.take.eq(self.i.valid & arguments.wanted)
+        with m.If(arguments.wanted | ((at["WRITE"] | at["REFUSE"]) & count.some)):
+            m.d.comb += self.i.ready.eq(1)
+            with m.If(self.i.valid):
+                count.step()
+        with m.If(at["HEADER"]):
+            m.d.comb += self.i.ready.eq(1)
         with m.FSM():
             with m.State("HEADER"):
                 incoming = data.View(isa.HEADER, word)
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [header.eq(incoming), cause.eq(self.i.p.cause)]
+                m.d.sync += [packet.header.eq(incoming), packet.cause.eq(self.i.p.cause)]
                 count.set(incoming.length)
                 with m.If(self.i.valid):
-                    m.next = "LOOK"
-            self._check(m, header, cause, count, input_left, taking, arguments)
-            with m.State("ARGUMENTS"):
-                with m.If(arguments.complete):
-                    m.next = "MEASURE_ROWS"
-                    with m.If(arguments.run):
-                        m.next = "MEASURE_RUN"
-                with m.Else():
-                    m.d.comb += [self.i.ready.eq(1), arguments.take.eq(self.i.valid)]
-                    with m.If(self.i.valid):
-                        count.step()
-            self._memories(m, header, cause, arguments, memory, count)
-            self._run(m, cause, arguments)
+                    packet.go("LOOK")
+            self._check(m, packet, input_left, taking, arguments)
+            with m.State("ARGUMENTS"), m.If(~arguments.wanted):
+                packet.go("MEASURE_ROWS")
+                with m.If(arguments.run):
+                    packet.go("MEASURE_RUN")
+            self._memories(m, packet, arguments, memory)
+            self._run(m, packet, arguments)
             with m.State("INPUT"):
-                # A run that ends without its input must not leave the packet in the way.
-                wanted = taking & self.running
-                m.d.comb += [
-                    self.input.payload.eq(word),
-                    self.input.valid.eq(self.i.valid & wanted & ~dropping),
-                    self.i.ready.eq((self.input.ready | dropping) & wanted),
-                ]
-                with m.If(self.input.valid & ~self.input.ready & self.reset_waits):
-                    m.d.sync += dropping.eq(1)
-                with m.If(self.i.valid & self.i.ready):
-                    count.step()
-                    m.d.comb += input_goes.eq(1)
-                    m.d.sync += taking.eq(~count.last)
                 with m.If(~count.some):
-                    m.next = "HEADER"
+                    packet.go("HEADER")
                 with m.Elif(~self.running):
-                    m.d.sync += [cause.eq(Cause.UNEXPECTED.value), taking.eq(0)]
-                    m.next = "REFUSE"
-            self._answers(m, answer, header, cause, memory, count, heading)
+                    m.d.sync += taking.eq(0)
+                    packet.refuse(Cause.UNEXPECTED)
+            self._answers(m, answer, packet, memory, words)
         return m
 
     def _reply(self, m: Module, answer: stream.Interface) -> None:
@@ -173,16 +176,17 @@ class Decoder(wiring.Component):
             m.d.sync += [self.o.valid.eq(answer.valid), self.o.payload.eq(answer.payload)]
         m.d.comb += answer.ready.eq(~self.o.valid)
 
-    def _refuse(self, m: Module, cause: Signal, why: Cause) -> None:
-        m.d.sync += cause.eq(why.value)
-        m.next = "REFUSE"
-
     def _check(
-        self, m: Module, header: data.View, cause: Signal, count: "_Left", input_left: Signal,
-        taking: Signal, arguments: Arguments,
-    ) -> None:  # fmt: skip
+        self,
+        m: Module,
+        packet: CurrentPacket,
+        input_left: Signal,
+        taking: Signal,
+        arguments: Arguments,
+    ) -> None:
         """What the header alone tells: first numbers are compared, then it is decided."""
         # No whole packet is longer than this counts.
+        header, named, count = packet.header, packet.named, packet.count
         length, reading = count.left, header.opcode == Packet.READ.value
         no_addressed = Signal()
         no_run = Signal()
@@ -196,46 +200,52 @@ class Decoder(wiring.Component):
                 (header.space >= len(Space)) | (~reading & (header.space == Space.TRACE.value))
             ),
         ]
-        m.d.comb += arguments.run.eq(header.opcode == Packet.RUN.value)
+        m.d.comb += arguments.run.eq(named[Packet.RUN])
         with m.State("LOOK"):
-            m.d.comb += arguments.begin.eq(1)
-            m.next = "CHECK"
-            with m.If(cause != 0):
-                m.next = "PREPARE"
-        with m.State("CHECK"), m.Switch(header.opcode):
-            for packet, then in (
+            packet.go("CHECK")
+            with m.If(packet.cause != 0):
+                packet.go("PREPARE")
+        with m.State("CHECK"):
+            with m.If(~Cat(*named.values()).any()):
+                packet.refuse(Cause.OPCODE)
+            for kind, then in (
                 (Packet.ID, "PREPARE"),
                 (Packet.COUNTERS, "PREPARE"),
                 (Packet.RESET, "RESET"),
             ):
-                with m.Case(packet.value):
-                    m.next = then
+                with m.If(named[kind]):
+                    packet.go(then)
                     with m.If(count.some):
-                        self._refuse(m, cause, Cause.LENGTH)
-            with m.Case(Packet.WRITE.value, Packet.READ.value):
-                m.next = "ARGUMENTS"
+                        packet.refuse(Cause.LENGTH)
+            with m.If(named[Packet.WRITE] | named[Packet.READ]):
+                packet.go("ARGUMENTS")
                 with m.If(no_addressed):
-                    self._refuse(m, cause, Cause.LENGTH)
+                    packet.refuse(Cause.LENGTH)
                 with m.Elif(no_space):
-                    self._refuse(m, cause, Cause.SPACE)
+                    packet.refuse(Cause.SPACE)
                 with m.Elif(self.running):
-                    self._refuse(m, cause, Cause.BUSY)
-            with m.Case(Packet.RUN.value):
-                m.next = "ARGUMENTS"
+                    packet.refuse(Cause.BUSY)
+                with m.Else():
+                    m.d.comb += arguments.begin.eq(1)
+            with m.If(named[Packet.RUN]):
+                packet.go("ARGUMENTS")
                 with m.If(no_run):
-                    self._refuse(m, cause, Cause.LENGTH)
+                    packet.refuse(Cause.LENGTH)
                 with m.Elif(self.running):
-                    self._refuse(m, cause, Cause.BUSY)
-            with m.Case(Packet.INPUT.value):
-                m.next = "INPUT"
+                    packet.refuse(Cause.BUSY)
+                with m.Else():
+                    m.d.comb += arguments.begin.eq(1)
+            with m.If(named[Packet.INPUT]):
+                packet.go("INPUT")
                 m.d.sync += taking.eq(self.running & count.some & ~too_much)
                 with m.If(~self.running | too_much):
-                    self._refuse(m, cause, Cause.UNEXPECTED)
-            with m.Default():
-                self._refuse(m, cause, Cause.OPCODE)
+                    packet.refuse(Cause.UNEXPECTED)
 
-    def _select(self, m: Module, header: data.View, arguments: Arguments) -> data.View:
-        """Wires the buses, and returns what is known of the memory that the header names."""
+    def _select(
+        self, m: Module, packet: CurrentPacket, arguments: Arguments
+    ) -> tuple[data.View, Signal]:
+        """Wires the buses, and returns what is known of the memory that the header names, and a
+        word of it."""
         longest = self.cfg.packet_words.bit_length()
         most = max(isa.row_words(self.cfg, space) for space in Space)
         memory = Signal(
@@ -244,7 +254,6 @@ class Decoder(wiring.Component):
                     "total": range((1 << longest) * most),
                     "depth": len(arguments.row),
                     "words_last": range(most),
-                    "r_data": 32,
                     "word": range(most),
                     "write": 1,
                     "read": 1,
@@ -253,7 +262,7 @@ class Decoder(wiring.Component):
             )
         )
         # There are no others once the header has been checked.
-        named = header.space[: (len(Space) - 1).bit_length()]
+        named = packet.header.space[: (len(Space) - 1).bit_length()]
         row = Signal.like(arguments.row)
         m.d.comb += row.eq(arguments.row)
         for space, bus in zip(Space, self.buses, strict=True):
@@ -272,8 +281,9 @@ class Decoder(wiring.Component):
                     memory.words_last.eq(words - 1),
                 ]
         there = [b.r_data for s, b in zip(Space, self.buses, strict=True) if isa.rows(self.cfg, s)]
-        m.d.comb += memory.r_data.eq(Array(there)[named])
-        return memory
+        r_data = Signal(32, reset_less=True)
+        m.d.sync += r_data.eq(Array(there)[named])
+        return memory, r_data
 
     def _word_of_row(self, m: Module, memory: data.View, arguments: Arguments) -> None:
         """Goes from word to word, and from row to row."""
@@ -291,11 +301,10 @@ class Decoder(wiring.Component):
             m.d.sync += [word.eq(0), last_word.eq(memory.words_last == 0)]
 
     def _memories(
-        self, m: Module, header: data.View, cause: Signal, arguments: Arguments, memory: data.View,
-        count: "_Left",
-    ) -> None:  # fmt: skip
+        self, m: Module, packet: CurrentPacket, arguments: Arguments, memory: data.View
+    ) -> None:
         """``WRITE`` and ``READ``: `count` counts the words to come, or to send."""
-        row, rows = arguments.row, arguments.rows
+        row, rows, count = arguments.row, arguments.rows, packet.count
         longest = self.cfg.packet_words
         bits = longest.bit_length()
         # Registers between the arithmetic and the decisions, which are slow together.
@@ -313,7 +322,7 @@ class Decoder(wiring.Component):
                 excess.eq(rows[bits:].any() | memory.total[bits:].any()),
                 stop.eq(row + rows),
             ]
-            m.next = "COMPARE_ROWS"
+            packet.go("COMPARE_ROWS")
         with m.State("COMPARE_ROWS"):
             m.d.sync += [
                 over.eq(arguments.strange | (stop > memory.depth)),
@@ -321,29 +330,23 @@ class Decoder(wiring.Component):
                 too_long.eq(excess | (total > longest)),
             ]
             m.d.comb += memory.begin.eq(1)
-            m.next = "CHECK_ROWS"
+            packet.go("CHECK_ROWS")
         with m.State("CHECK_ROWS"):
             with m.If(over):
-                self._refuse(m, cause, Cause.RANGE)
-            with m.Elif(header.opcode == Packet.WRITE.value):
-                m.next = "WRITE"
+                packet.refuse(Cause.RANGE)
+            with m.Elif(packet.named[Packet.WRITE]):
+                packet.go("WRITE")
                 with m.If(differs):
-                    self._refuse(m, cause, Cause.LENGTH)
+                    packet.refuse(Cause.LENGTH)
             with m.Else():
-                m.next = "PREPARE"
+                packet.go("PREPARE")
                 with m.If(too_long):
-                    self._refuse(m, cause, Cause.RANGE)
-        with m.State("WRITE"):
-            m.d.comb += [
-                self.i.ready.eq(count.some),
-                memory.write.eq(self.i.valid & count.some),
-            ]
-            with m.If(memory.write):
-                count.step()
-            with m.If(~count.some):
-                m.next = "HEADER"
+                    packet.refuse(Cause.RANGE)
+        m.d.comb += memory.write.eq(packet.at["WRITE"] & self.i.valid & count.some)
+        with m.State("WRITE"), m.If(~count.some):
+            packet.go("HEADER")
 
-    def _run(self, m: Module, cause: Signal, arguments: Arguments) -> None:
+    def _run(self, m: Module, packet: CurrentPacket, arguments: Arguments) -> None:
         """``RUN``: the ring of input slots is measured slot by slot, without a multiplier."""
         # In words. A slot of the whole memory behind its last word is refused before the next one.
         size = self.cfg.scratchpad_words
@@ -351,47 +354,42 @@ class Decoder(wiring.Component):
         slots_left = Signal.like(arguments.slots)
         with m.State("MEASURE_RUN"):
             m.d.sync += [end.eq(arguments.row[2:]), slots_left.eq(arguments.slots)]
-            m.next = "CHECK_RUN"
+            packet.go("CHECK_RUN")
         with m.State("CHECK_RUN"):
-            m.next = "MEASURE"
+            packet.go("MEASURE")
             with m.If(arguments.strange):
-                self._refuse(m, cause, Cause.RANGE)
+                packet.refuse(Cause.RANGE)
         with m.State("MEASURE"):
             m.d.sync += [end.eq(end + arguments.rows), slots_left.eq(slots_left - 1)]
             with m.If(end > size):
-                self._refuse(m, cause, Cause.RANGE)
+                packet.refuse(Cause.RANGE)
             with m.Elif(slots_left == 0):
                 m.d.sync += self.start.eq(1)
-                m.next = "HEADER"
+                packet.go("HEADER")
 
     def _tell(
-        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
-        memory: data.View, count: "_Left",
-    ) -> Signal:  # fmt: skip
-        """What there is to tell, by what was asked; `count` says which word of it.
-
-        Returns what makes it the header of the reply.
-        """
-        heading = Signal()
+        self, m: Module, answer: stream.Interface, packet: CurrentPacket, read_word: Signal
+    ) -> None:
+        """What there is to tell, by what was asked; `count` says which word of it."""
+        count, refused, heading = packet.count, packet.refused, packet.at["ANSWER"]
         opcode = Signal(8)
         fields = {"length": count.left, "space": Const(0), "opcode": opcode}
         reply = Cat(fields[name] | Const(0, field.width) for name, field in isa.HEADER)
-        refused = cause != 0
         words = [
             (heading, reply),
-            (~heading & refused & ~count.last, cause),
-            (~heading & refused & count.last, header),
+            (~heading & refused & ~count.last, packet.cause),
+            (~heading & refused & count.last, packet.header),
         ]
         with m.If(refused):
             m.d.comb += opcode.eq(Reply.ERROR.value)
-        for packet, kind, told in (
+        for asks, kind, told in (
             (Packet.ID, Reply.ID, _from_the_end(self._identity(), count.left)),
             (Packet.COUNTERS, Reply.COUNTERS, _from_the_end([*self.counters], count.left)),
-            (Packet.READ, Reply.DATA, memory.r_data),
+            (Packet.READ, Reply.DATA, read_word),
             (Packet.RESET, Reply.RESET, None),
         ):
-            asked = Signal(name=f"asked_{packet.name.lower()}")
-            m.d.comb += asked.eq((header.opcode == packet.value) & ~refused)
+            asked = Signal(name=f"asked_{asks.name.lower()}")
+            m.d.comb += asked.eq(packet.named[asks] & ~refused)
             with m.If(asked):
                 m.d.comb += opcode.eq(kind.value)
             if told is not None:
@@ -399,95 +397,71 @@ class Decoder(wiring.Component):
         # One at most is chosen: no choice need wait for another.
         chosen = [Mux(there, Value.cast(word), 0) for there, word in words]
         m.d.comb += answer.p.data.eq(functools.reduce(operator.or_, chosen))
-        return heading
+
+    def _length(self, m: Module, packet: CurrentPacket) -> Signal:
+        """Words behind the header of a reply, a cycle behind what they depend on."""
+        count, named = packet.count, packet.named
+        words = Signal.like(count.left, reset_less=True)
+        m.d.sync += words.eq(0)
+        with m.If(packet.refused):
+            m.d.sync += words.eq(len(("cause", "header")))
+        with m.Elif(named[Packet.READ]):
+            m.d.sync += words.eq(count.total)
+        with m.Elif(named[Packet.ID]):
+            m.d.sync += words.eq(len(self._identity()))
+        with m.Elif(named[Packet.COUNTERS]):
+            m.d.sync += words.eq(len(self.counters))
+        return words
 
     def _identity(self) -> list[int]:
         return [isa.MAGIC, VERSION, *self.cfg.words()]
 
     def _answers(
-        self, m: Module, answer: stream.Interface, header: data.View, cause: Signal,
-        memory: data.View, count: "_Left", heading: Signal,
-    ) -> None:  # fmt: skip
+        self,
+        m: Module,
+        answer: stream.Interface,
+        packet: CurrentPacket,
+        memory: data.View,
+        words: Signal,
+    ) -> None:
         """Replies: a header and words, each as it is when it is taken."""
-        refused = cause != 0
-        reading = header.opcode == Packet.READ.value
+        count = packet.count
+        reading = Signal()
+        m.d.sync += reading.eq(packet.named[Packet.READ] & ~packet.refused)
         wait = Signal(range(READ_WAIT + 1))
         with m.State("REFUSE"):
             # What is left of the packet must go before the next one.
-            m.d.comb += self.i.ready.eq(count.some)
             with m.If(~count.some):
-                m.next = "PREPARE"
-            with m.Elif(self.i.valid):
-                count.step()
+                packet.go("PREPARE")
         with m.State("RESET"):
             m.d.comb += self.reset.eq(1)
-            m.next = "PREPARE"
+            packet.go("PREPARE")
         with m.State("PREPARE"):
-            m.next = "ANSWER"
-            with m.If(refused):
-                count.set(len(("cause", "header")))
-            with m.Elif(reading):
-                count.set(count.total)
-            with m.Elif(header.opcode == Packet.ID.value):
-                count.set(len(self._identity()))
-            with m.Elif(header.opcode == Packet.COUNTERS.value):
-                count.set(len(self.counters))
-            with m.Else():
-                count.set(0)
+            packet.go("COUNT")
+        with m.State("COUNT"):
+            count.set(words)
+            packet.go("ANSWER")
         with m.State("ANSWER"):
             # Not yet compared a cycle before.
             none = count.left == 0
-            m.d.comb += [heading.eq(1), answer.valid.eq(1), answer.p.last.eq(none)]
+            m.d.comb += [answer.valid.eq(1), answer.p.last.eq(none)]
             m.d.sync += wait.eq(0)
             with m.If(answer.ready):
-                m.next = "WORDS"
+                packet.go("WORDS")
                 with m.If(none):
-                    m.next = "HEADER"
+                    packet.go("HEADER")
         with m.State("WORDS"):
             # Those of a memory take a while.
-            with m.If(reading & ~refused & (wait != READ_WAIT)):
+            with m.If(reading & (wait != READ_WAIT)):
                 m.d.sync += wait.eq(wait + 1)
             with m.Else():
                 m.d.comb += [answer.valid.eq(1), answer.p.last.eq(count.last)]
                 with m.If(answer.ready):
                     count.step()
-                    m.d.comb += memory.read.eq(reading & ~refused)
+                    m.d.comb += memory.read.eq(reading)
                     m.d.sync += wait.eq(0)
                     with m.If(count.last):
-                        m.next = "HEADER"
-
-
-class _Left:
-    """A count of words, and what is asked of it, compared a cycle before.
-
-    It is not right in the cycle behind `set`.
-    """
-
-    def __init__(self, m: Module, left: Signal) -> None:
-        self.m, self.left = m, left
-        self.total = Signal.like(left, name="total")
-        """To be set in the end."""
-        self.some = Signal(name="some_left")
-        """There are any."""
-        self.last = Signal(name="last_left")
-        """There is one."""
-        self._keeps = Signal(init=1, name="keeps_left")
-        self._goes = Signal(name="goes_left")
-        self._value = Signal.like(left, name="value_left")
-        with m.If(self._goes | ~self._keeps):
-            m.d.sync += left.eq(one_less_or(left, self._keeps, self._value))
-        m.d.sync += [
-            self.some.eq(Mux(self._goes, left != 1, left != 0)),
-            self.last.eq(Mux(self._goes, left == 2, left == 1)),
-        ]
-
-    def set(self, value: Value | int) -> None:
-        """It starts."""
-        self.m.d.comb += [self._keeps.eq(0), self._value.eq(value)]
-
-    def step(self) -> None:
-        """One fewer."""
-        self.m.d.comb += self._goes.eq(1)
+                        packet.go("HEADER")
 
 
 def _from_the_end(words: Sequence, left: Value) -> Value:

@@ -12,6 +12,9 @@ from .config import Config
 INNER = 4
 """Loops within a pass: those of the window and of the positions."""
 
+AHEAD = 2
+"""The number of the turn that a loop compares with its last."""
+
 WINDOW, SUM = ("window_x", "window_y"), ("slice", "kernel_y")
 """Loops over what is pooled into a result, and over what is summed in an accumulator."""
 
@@ -30,14 +33,15 @@ class Feeder(wiring.Component):
         The next layer instruction; it starts in the cycle behind `layer_taken`.
     layer_free : Out
         It is no longer needed here: with ``cfg.prefetch`` it has been copied, without it its last
-        vector goes.
+        vector went in the cycle before.
     level, step : Out, In
         Without ``cfg.prefetch``: the loop that advances behind this vector, and a cycle later the
         source's step of it.
     result_level, move : Out, In
         The same of results: a loop by its number in `isa.RESULT_LEVELS`, and the target's step.
-    single, emits : In
-        Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
+    single, singles, double, emits : In
+        Which of its loops, in the order of `isa.LEVELS`, have one turn; have one and so have those
+        inside; have two turns. It has an output.
     weights_taken : In
         The loader has copied the instruction already.
     weights_ready, swap : In, Out
@@ -67,6 +71,8 @@ class Feeder(wiring.Component):
 
     layer: data.View
     single: Signal
+    singles: Signal
+    double: Signal
     emits: Signal
     layer_valid: Signal
     layer_taken: Signal
@@ -106,6 +112,8 @@ class Feeder(wiring.Component):
         super().__init__({
             "layer":         In(isa.layer_layout(cfg)),
             "single":        In(len(isa.LEVELS)),
+            "singles":       In(len(isa.LEVELS)),
+            "double":        In(len(isa.LEVELS)),
             "emits":         In(1),
             "layer_valid":   In(1),
             "layer_taken":   Out(1),
@@ -155,24 +163,34 @@ class Feeder(wiring.Component):
         }
         # The decision is the longest way of the core: what it needs is compared a cycle before.
         last = {n: Signal(name=f"{n}_at_last", reset_less=True) for n in isa.LEVELS}
-        ends, has_result, pass_last, tile_last, sum_last = (
-            Signal(name=name, reset_less=True)
-            for name in ("ends", "has_result", "pass_last", "tile_last", "sum_last")
+        has_result, sum_last = (
+            Signal(name=name, reset_less=True) for name in ("has_result", "sum_last")
         )
-        advancing = _first_false(m, last)
+        # The loops inside of a level, and in the end all of them, are at their last turn.
+        done = [
+            Const(1),
+            *(Signal(name=f"{n}_done", reset_less=True) for n in isa.LEVELS),
+        ]
+        pass_last, tile_last, ends = done[INNER], done[INNER + 1], done[-1]
+        advancing = {n: done[i] & ~last[n] for i, n in enumerate(isa.LEVELS)}
         fire = Signal()
         # Between two layers a cycle is left free: the decision to send the last vector is so late
         # that what belongs to the next one could not be enabled in time.
         m.d.comb += [
             self.layer_taken.eq(self.layer_valid & self.weights_taken & ~active),
-            self.layer_free.eq(self.layer_taken if prefetch else fire & ends),
             self.fed.eq(fire),
             self.swap.eq(fire & pass_first),
         ]
         m.d.sync += self.input_release.eq(fire & ends & layer.release_input)
+        if prefetch:
+            m.d.comb += self.layer_free.eq(self.layer_taken)
+        else:
+            m.d.sync += self.layer_free.eq(fire & ends)
+            with m.If(self.layer_free):
+                m.d.comb += self.layer_taken.eq(0)
 
         push = fire & has_result
-        full, some_earlier, idle = self._pending(m, active, push)
+        full, some_earlier, idle, lacking = self._pending(m, active, push)
         timer = Signal(layer.pass_min.shape())
         assert 1 << len(timer) >= Accumulators.HAZARD
         timing = Signal()
@@ -224,17 +242,14 @@ class Feeder(wiring.Component):
         with m.Elif(fire & ends):
             m.d.sync += active.eq(0)
 
-        after = self._advance(m, layer, fire, active, counts, last)
+        after = self._advance(m, layer, fire, active, counts, last, done)
         with m.If(fire | ~active):
             m.d.sync += [
-                ends.eq(_all(after.values())),
-                tile_last.eq(_all(after[n] for n in isa.LEVELS[: INNER + 1])),
-                pass_last.eq(_all(after[n] for n in isa.LEVELS[:INNER])),
                 sum_last.eq(_all(after[n] for n in SUM)),
                 self.more_tiles.eq(~_all(after[n] for n in ("tile", *SUM))),
                 has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
             ]
-        self._slack(m, layer, active, fire, advancing, slack, some_earlier)
+        self._slack(m, layer, active, fire, advancing, slack, some_earlier, lacking)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, active)
         order = self._order(m, fire, active, tile_last, counts)
@@ -248,22 +263,27 @@ class Feeder(wiring.Component):
         self._address(m, layer, fire, layer_first, advancing, pass_first, order)
         return m
 
-    def _pending(self, m: Module, active: Value, push: Value) -> tuple[Signal, Signal, Signal]:
+    def _pending(
+        self, m: Module, active: Value, push: Value
+    ) -> tuple[Signal, Signal, Signal, Signal]:
         """Counts results on their way, and those of them that earlier layers sent. Returns whether
-        there is room for no more, whether there are any of earlier layers, and whether there are
-        none at all."""
+        there is room for no more, whether there are any of earlier layers, whether there are none
+        at all, and the negative of their number."""
         depth = self.cfg.result_depth
         pending = Signal(range(depth + 1))
         earlier = Signal.like(pending)
         full = Signal()
         some_earlier = Signal()
         none = Signal(init=1)
+        lacking = Signal(signed(len(pending) + 1))
         one = pending == 1
         m.d.comb += self.emit_after.eq(pending - self.retired)
         with m.If(push & ~self.retired):
             m.d.sync += [pending.eq(pending + 1), full.eq(pending == depth - 1), none.eq(0)]
+            m.d.sync += lacking.eq(lacking - 1)
         with m.Elif(~push & self.retired):
             m.d.sync += [pending.eq(pending - 1), full.eq(0), none.eq(one)]
+            m.d.sync += lacking.eq(lacking + 1)
         with m.If(~active):
             m.d.sync += [
                 earlier.eq(self.emit_after),
@@ -271,11 +291,11 @@ class Feeder(wiring.Component):
             ]
         with m.Elif(self.retired & some_earlier):
             m.d.sync += [earlier.eq(earlier - 1), some_earlier.eq(earlier != 1)]
-        return full, some_earlier, none
+        return full, some_earlier, none, lacking
 
     def _slack(
         self, m: Module, layer: data.View, active: Value, fire: Value, advancing: dict,
-        slack: Signal, some_earlier: Signal,
+        slack: Signal, some_earlier: Signal, lacking: Signal,
     ) -> None:  # fmt: skip
         """Keeps the difference between `allow` and the results of earlier layers on their way, so
         that the decision needs its sign alone."""
@@ -283,45 +303,70 @@ class Feeder(wiring.Component):
         for n in isa.ALLOW_LEVELS:
             with m.If(advancing[n]):
                 m.d.comb += step.eq(layer[f"allow_{n}"].as_signed())
-        retired = self.retired & some_earlier
-        fresh = Signal.like(slack)
-        moved = Signal.like(slack)
-        kept = Signal.like(slack)
+        start, move = Signal.like(slack), Signal.like(slack)
+        retired = Signal()
         m.d.comb += [
-            fresh.eq(self.layer.allow.as_signed() - self.emit_after),
-            moved.eq(slack + step + retired),
-            kept.eq(slack + retired),
+            start.eq(Mux(active, slack, self.layer.allow.as_signed())),
+            move.eq(Mux(active, Mux(fire, step, 0), lacking)),
+            retired.eq(self.retired & (some_earlier | ~active)),
         ]
-        m.d.sync += slack.eq(Mux(active, Mux(fire, moved, kept), fresh))
+        # One adder: the bit below the others carries what has been retired.
+        m.d.sync += slack.eq((Cat(retired, start) + Cat(retired, move))[1:])
 
     def _advance(
         self, m: Module, layer: data.View, fire: Value, active: Value, counts: dict, last: dict,
+        done: list[Value],
     ) -> dict[str, Value]:  # fmt: skip
         """Counts the loops: one moves on when those inside it are at their last turn, and starts
         again behind its own. Returns which will be at their last turn behind this vector.
 
-        A count is the number of the turn behind this one, so that it is compared without adding,
-        and it starts again at a constant, which costs no choice.
+        A count is two turns ahead, so that it is compared a turn before it is asked for, and it
+        starts again at a constant, which costs no choice.
         """
-        after, inner = {}, Const(1)
+        after, nexts, loops = {}, [], []
         for i, n in enumerate(isa.LEVELS):
-            count, at_last = counts[n], counts[n] == layer[f"{n}_last"]
-            single, moved = self.single[i], Signal(name=f"{n}_moved")
-            if self.cfg.prefetch:
-                single = Signal(name=f"{n}_single", reset_less=True)
-            m.d.comb += moved.eq(Mux(active, Mux(last[n], single, at_last), self.single[i]))
+            count, inner = counts[n], done[i]
+            single, singles, double = (
+                self._kept(m, f"{n}_{what}", ports[i], active)
+                for what, ports in (
+                    ("single", self.single),
+                    ("singles", self.singles),
+                    ("double", self.double),
+                )
+            )
+            loops.append(singles)
+            next_last = Signal(name=f"{n}_next_last", reset_less=True)
+            moved = Signal(name=f"{n}_moved")
+            again = ~active | last[n]
+            m.d.comb += moved.eq(Mux(again, single, next_last))
             with m.If((fire & inner) | ~active):
                 m.d.sync += last[n].eq(moved)
-                with m.If(~active | last[n]):
-                    m.d.sync += count.eq(1)
+                with m.If(again):
+                    m.d.sync += [count.eq(AHEAD), next_last.eq(double)]
                 with m.Else():
-                    m.d.sync += count.eq(count + 1)
-                if self.cfg.prefetch:
-                    with m.If(~active):
-                        m.d.sync += single.eq(self.single[i])
+                    m.d.sync += [count.eq(count + 1), next_last.eq(count == layer[f"{n}_last"])]
             after[n] = Mux(inner | ~active, moved, last[n])
-            inner = inner & last[n]
+            nexts.append(next_last)
+        # The loops inside of a level can only all be at their last turn behind this vector if it is
+        # the innermost one of more than a turn that moves on: any other lets that start again.
+        innermost = [(loops[i - 1] if i else Const(1)) & ~loops[i] for i in range(len(isa.LEVELS))]
+        comes = Cat(here & there for here, there in zip(innermost, nexts, strict=True)).any()
+        rest = [last[n] | here for n, here in zip(isa.LEVELS, innermost, strict=True)]
+        with m.If(fire | ~active):
+            m.d.sync += [
+                whole.eq(loops[i] | (active & comes & _all(rest[: i + 1])))
+                for i, whole in enumerate(done[1:])
+            ]
         return after
+
+    def _kept(self, m: Module, name: str, port: Value, active: Value) -> Value:
+        """What the sequencer says of the layer: copied, where the next one is fetched meanwhile."""
+        if not self.cfg.prefetch:
+            return port
+        kept = Signal.like(port, name=name, reset_less=True)
+        with m.If(~active):
+            m.d.sync += kept.eq(port)
+        return Mux(active, kept, port)
 
     def _result(
         self, m: Module, layer: data.View, layer_first: Value, push: Value, tile_done: Value,
@@ -370,7 +415,7 @@ class Feeder(wiring.Component):
         m.d.comb += [
             order.valid.eq(fire),
             order.address.eq(address),
-            order.window_first.eq(_all(counts[n] == 1 for n in WINDOW)),
+            order.window_first.eq(_all(counts[n] == AHEAD for n in WINDOW)),
         ]
         return order
 
@@ -417,9 +462,13 @@ class Feeder(wiring.Component):
         """The step of the loop that was chosen in the cycle before: kept here, or `there`, where it
         is asked for by its number."""
         if not self.cfg.prefetch:
-            for i, choice in enumerate(chosen.values()):
-                with m.If(choice):
-                    m.d.comb += number.eq(i)
+            choices = list(chosen.values())
+            m.d.comb += number.eq(
+                Cat(
+                    Cat(c for i, c in enumerate(choices) if i >> bit & 1).any()
+                    for bit in range(len(number))
+                )
+            )
             return there
         step = Signal(self.cfg.address_width, name=prefix, reset_less=True)
         for n, choice in chosen.items():

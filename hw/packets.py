@@ -62,10 +62,18 @@ class PacketBuffer(wiring.Component):
         whole = Signal(range(2 * depth))
         head = Signal(range(2 * depth))
 
-        # A register behind the memory, which is slow; what comes late only enables registers.
-        fetched = Signal()
+        # Three words are on their way out: behind the memory, which is slow, kept aside, and given.
+        # None goes on because one is taken in this very cycle: that is known too late for a memory.
+        fetched, aside_valid = Signal(), Signal()
+        aside = Signal(RECEIVED)
+        given = Signal(RECEIVED)
         deliver = ~self.o.valid | self.o.ready
-        fetch = ~fetched | deliver
+        fetch = Signal()
+        m.d.comb += [
+            fetch.eq(~(fetched & aside_valid & self.o.valid)),
+            given.data.eq(read.data),
+            given.cause.eq(read_cause.data),
+        ]
         for port in (read, read_cause):
             m.d.comb += [port.addr.eq(head), port.en.eq(fetch)]
         with m.If(fetch):
@@ -74,11 +82,15 @@ class PacketBuffer(wiring.Component):
                 m.d.sync += head.eq(head + 1)
         with m.If(deliver):
             m.d.sync += [
-                self.o.valid.eq(fetched),
-                self.o.p.data.eq(read.data),
-                self.o.p.cause.eq(read_cause.data),
+                self.o.valid.eq(aside_valid | fetched),
+                self.o.payload.eq(Mux(aside_valid, aside, given)),
             ]
-
+        # What is not delivered must leave its place to the next one.
+        leaves = fetch & fetched
+        with m.If(leaves):
+            m.d.sync += aside.eq(given)
+        with m.If(leaves | deliver):
+            m.d.sync += aside_valid.eq(leaves & (aside_valid == deliver))
         resets = Signal(range(RESETS + 1))
         """Of those stored, and of the one that has left and is at work."""
         reset_came = Signal()
@@ -100,8 +112,11 @@ class PacketBuffer(wiring.Component):
         stored = (heads | follows) & accepted
         back = Signal()
         refused = Signal()
+        # A cycle late, with a word to spare.
+        room = Signal(init=1)
+        m.d.sync += room.eq((tail - head)[: len(tail)] < depth - 1)
         m.d.comb += [
-            self.i.ready.eq(((tail ^ head) != depth) & (resets != RESETS)),
+            self.i.ready.eq(room & (resets != RESETS)),
             write.addr.eq(tail),
             write.data.eq(self.i.p.data),
             write.en.eq(stored),
@@ -216,15 +231,19 @@ class ReplyMux(wiring.Component):
             self.outputs.ready.eq(room & ~chosen & ~closing & ~self.abort),
         ]
         with m.If(room):
-            m.d.sync += self.o.valid.eq(0)
+            # What is not valid may be anything.
+            m.d.sync += [
+                self.o.valid.eq(
+                    closing | Mux(chosen, self.answers.valid, self.outputs.valid & ~self.abort)
+                ),
+                self.o.payload.eq(Mux(chosen, self.answers.payload, self.outputs.payload)),
+            ]
             with m.If(closing):
-                m.d.sync += [self.o.valid.eq(1), self.o.p.data.eq(0), self.o.p.last.eq(1)]
+                m.d.sync += [self.o.p.data.eq(0), self.o.p.last.eq(1)]
                 m.d.sync += [closing.eq(0), sending.eq(0)]
             with m.Elif(self.answers.ready & self.answers.valid):
-                m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(self.answers.payload)]
                 m.d.sync += answering.eq(~self.answers.p.last)
             with m.Elif(self.outputs.ready & self.outputs.valid):
-                m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(self.outputs.payload)]
                 m.d.sync += sending.eq(~self.outputs.p.last)
         with m.If(self.abort & sending):
             m.d.sync += closing.eq(1)

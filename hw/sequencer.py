@@ -28,8 +28,9 @@ class Sequencer(wiring.Component):
         Go.
     layer, valid : Out
         The next layer instruction is complete.
-    single, emits : Out
-        Which of its loops, in the order of `isa.LEVELS`, have one turn; it has an output.
+    single, singles, double, emits : Out
+        Which of its loops, in the order of `isa.LEVELS`, have one turn; have one and so have those
+        inside; have two turns. It has an output.
     first : Out
         It is the first of the program.
     taken : In
@@ -56,6 +57,8 @@ class Sequencer(wiring.Component):
     batches_set: Signal
     layer: data.View
     single: Signal
+    singles: Signal
+    double: Signal
     emits: Signal
     valid: Signal
     first: Signal
@@ -76,6 +79,8 @@ class Sequencer(wiring.Component):
             "batches_set":  In(1),
             "layer":        Out(isa.layer_layout(cfg)),
             "single":       Out(len(isa.LEVELS)),
+            "singles":      Out(len(isa.LEVELS)),
+            "double":       Out(len(isa.LEVELS)),
             "emits":        Out(1),
             "valid":        Out(1),
             "first":        Out(1),
@@ -94,10 +99,8 @@ class Sequencer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=layouts.WORD, depth=cfg.program_depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         pc = Signal(range(cfg.program_depth))
-        row = Signal.like(self.bus.row)
-        m.d.sync += row.eq(self.bus.row)
         m.d.comb += [
-            read.addr.eq(Mux(self.running, pc, row)),
+            read.addr.eq(pc),
             self.step.eq(read.data),
             write.addr.eq(self.bus.row),
             write.data.eq(self.bus.w_data),
@@ -105,16 +108,27 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += self.bus.r_data.eq(read.data)
         if not cfg.prefetch:
-            # The counter stands behind the instruction.
-            first = isa.LAYER_FIELDS["step_window_x"].word - isa.length(isa.Op.LAYER)
-            with m.If(self.running & self.valid):
-                m.d.comb += read.addr.eq(pc + first + self.level)
+            # The counter stands behind the instruction. The loop is known late, so that nothing is
+            # chosen behind the sum.
+            steps = Signal.like(pc, reset_less=True)
+            m.d.sync += steps.eq(
+                pc + isa.LAYER_FIELDS["step_window_x"].word - isa.length(isa.Op.LAYER)
+            )
+            base, level = Signal.like(pc), Signal.like(self.level)
+            m.d.comb += [
+                base.eq(Mux(self.valid, steps, pc)),
+                level.eq(Mux(self.valid, self.level, 0)),
+                read.addr.eq(base + level),
+            ]
 
         words = Signal(data.ArrayLayout(32, isa.length(isa.Op.LAYER)), reset_less=True)
         # The last word comes two cycles before `valid`, so there is time to compare.
         m.d.comb += self.layer.eq(words)
+        single = Cat(self.layer[f"{n}_last"] == 0 for n in isa.LEVELS)
         m.d.sync += [
-            self.single.eq(Cat(self.layer[f"{n}_last"] == 0 for n in isa.LEVELS)),
+            self.single.eq(single),
+            self.singles.eq(Cat(single[: i + 1].all() for i in range(len(single)))),
+            self.double.eq(Cat(self.layer[f"{n}_last"] == 1 for n in isa.LEVELS)),
             self.emits.eq(self.layer.emit_words != 0),
         ]
         asked = Signal(range(isa.length(isa.Op.LAYER) + 1))
@@ -132,35 +146,46 @@ class Sequencer(wiring.Component):
         with m.If(self.batches_set | ended):
             m.d.sync += batches_left.eq(one_less_or(batches_left, self.running, self.batches))
 
+        last = isa.length(isa.Op.LAYER)
+        over = Signal()
+        """What has come is the end, or no instruction at all: anything else would be run as nobody
+        wrote it."""
+        fetching = Signal()
+        more = Signal()
+        m.d.comb += [
+            over.eq((came != 0) & (op != isa.Op.LAYER.value)),
+            more.eq(fetching & (asked != last)),
+        ]
+        # Without a condition on all of it: that would come late.
+        m.d.sync += [
+            asked.eq(Mux(fetching & ~over, asked + more, 0)),
+            came.eq(Mux(fetching & ~over, came + coming, 0)),
+            coming.eq(more & ~over),
+        ]
+        with m.If(coming):
+            m.d.sync += words[came].eq(read.data)
+
         with m.FSM():
             with m.State("STOPPED"):
+                m.d.sync += pc.eq(self.bus.row)
                 with m.If(self.start):
                     m.d.sync += [pc.eq(0), self.first.eq(1)]
-                    m.d.sync += [asked.eq(0), came.eq(0), coming.eq(0)]
                     m.next = "FETCH"
             with m.State("FETCH"):
                 with m.If(self.valid):
                     # `taken` comes late: nothing depends on it that need not.
-                    m.d.sync += [asked.eq(0), came.eq(0)]
                     with m.If(self.taken):
                         m.d.sync += [self.valid.eq(0), self.first.eq(0)]
                 with m.Else():
-                    whole = came == isa.length(isa.Op.LAYER)
-                    with m.If(asked != isa.length(isa.Op.LAYER)):
-                        m.d.sync += [asked.eq(asked + 1), pc.eq(pc + 1), coming.eq(1)]
-                    with m.Else():
-                        m.d.sync += coming.eq(0)
-                    with m.If(coming):
-                        m.d.sync += [words[came].eq(read.data), came.eq(came + 1)]
-                    with m.If((came != 0) & (op != isa.Op.LAYER.value)):
-                        # The end, or no instruction at all: anything else would be run as nobody
-                        # wrote it.
-                        m.d.sync += [pc.eq(0), asked.eq(0), came.eq(0), coming.eq(0)]
-                        m.d.sync += self.first.eq(1)
+                    m.d.comb += fetching.eq(1)
+                    with m.If(more):
+                        m.d.sync += pc.eq(pc + 1)
+                    with m.If(over):
+                        m.d.sync += [pc.eq(0), self.first.eq(1)]
                         m.d.comb += ended.eq(1)
                         with m.If(batches_left == 1):
                             m.next = "FINISHED"
-                    with m.Elif(whole):
+                    with m.Elif(came == last):
                         m.d.sync += self.valid.eq(1)
             with m.State("FINISHED"):
                 m.d.comb += self.finished.eq(1)

@@ -58,8 +58,8 @@ class SerialRequant(wiring.Component):
         m = Module()
         shift = self.entry.shift
         # An odd shift takes twice the multiplier, so that a shift is of whole steps.
-        steps = Signal(6)
-        m.d.comb += steps.eq(shift[1:] + shift[0])
+        steps = Signal(6, reset_less=True)
+        m.d.sync += steps.eq(shift[1:] + shift[0])
 
         # Cycles since `start`, less the steps that a window of bits takes.
         at = Signal(signed(6), init=-WINDOW // 2)
@@ -95,13 +95,14 @@ class SerialRequant(wiring.Component):
         pairs += [Const(0, 2)] * (16 - len(pairs))
         # `at` starts below 0.
         first = WINDOW // 2
-        now = Signal(2, reset_less=True)
+        now = Signal(2)
         earlier = Signal(reset_less=True)
-        m.d.sync += [now.eq(Array(pairs[first:] + pairs[:first])[at[:4]]), earlier.eq(now[1])]
-        with m.If(self.start):
-            m.d.sync += earlier.eq(0)
-        digit = Signal(2)
-        m.d.comb += digit.eq(Mux(self.entry.shift[0], Cat(earlier, now[0]), now))
+        digit = Signal(2, reset_less=True)
+        m.d.comb += now.eq(Array(pairs[first:] + pairs[:first])[at[:4]])
+        m.d.sync += [
+            earlier.eq(now[1]),
+            digit.eq(Mux(self.entry.shift[0], Cat(earlier & ~self.start, now[0]), now)),
+        ]
         return digit
 
     def _multiply(self, m: Module, stepping: Value, digit: Value) -> tuple[Signal, Value]:
@@ -151,29 +152,34 @@ class SerialRequant(wiring.Component):
         bytes_ = [wide[8 * i : 8 * i + 8] for i in range(count)]
         # Behind the last step the window is what was captured, or one of the bytes of the upper
         # part, or lies above them: then there is less than a half.
-        place = Signal(range(count + 1))
-        beyond = Signal()
+        place = Signal(range(count + 1), reset_less=True)
+        behind = Signal(count + 1, reset_less=True)
+        """Bit ``i``: it is further up than place ``i``."""
+        beyond = behind[-1]
         for i in range(count + 1):
-            with m.If(self.entry.shift >= 2 * (self.digits + 4 * i) - 1):
-                m.d.comb += beyond.eq(1) if i == count else place.eq(i + 1)
+            far = self.entry.shift >= 2 * (self.digits + 4 * i) - 1
+            m.d.sync += behind[i].eq(far)
+            with m.If(far):
+                m.d.sync += place.eq(min(i + 1, count))
+        with m.If(~(self.entry.shift >= 2 * self.digits - 1)):
+            m.d.sync += place.eq(0)
 
-        below = [lost, lost | window[:WINDOW].any()]
         odd = [(byte != negative.replicate(8)) for byte in bytes_]
         before = [window[1:], *bytes_]
+        dropped = [window[:WINDOW].any()]
         for i in range(1, count):
-            below.append(below[-1] | before[i - 1][7] | bytes_[i - 1][:7].any())
+            dropped.append(before[i - 1][7] | bytes_[i - 1][:7].any())
+        below = lost | Cat(b & there for b, there in zip(behind, dropped, strict=False)).any()
         halves = [window[0], *(byte[7] for byte in before[:-1])]
-        too_long = [
-            Mux(negative, zeros, ones) | Cat(odd).any(),
-            *(Cat(odd[i:]).any() if odd[i:] else Const(0) for i in range(1, count + 1)),
-        ]
+        over = Mux(negative, zeros, ones) & ~behind[0]
+        too_long = over | Cat(~behind[i] & there for i, there in enumerate(odd)).any()
         floor = Signal(signed(WINDOW + 1), reset_less=True)
         up = Signal(reset_less=True)
         low = Signal(WINDOW)
         m.d.comb += low.eq(Array(before)[place])
         m.d.sync += [
             floor.eq(Cat(low, negative)),
-            up.eq(Array(halves)[place] & (Array(below)[place] | low[0])),
+            up.eq(Array(halves)[place] & (below | low[0])),
         ]
         with m.If(beyond):
             m.d.sync += [floor.eq(0), up.eq(0)]
@@ -182,7 +188,7 @@ class SerialRequant(wiring.Component):
         too_low = Signal(reset_less=True)
         too_high = Signal(reset_less=True)
         outside = Signal()
-        m.d.comb += outside.eq(Array(too_long)[place])
+        m.d.comb += outside.eq(too_long)
         m.d.sync += [
             moved.eq(floor + self.entry.zero_point + up),
             too_low.eq(outside & negative),

@@ -279,7 +279,11 @@ class Loader(wiring.Component):
             another.eq(more_tiles | more_blocks | self.layer_valid),
             self.tag.valid.eq(reading),
             self.tag.row.eq(left - 1),
-            self.taken.eq(free & ~more_tiles & ~more_blocks & self.layer_valid),
+            # Without `prefetch`, there is no other instruction while one is at work.
+            self.taken.eq(
+                (free & ~more_tiles & ~more_blocks if self.cfg.prefetch else ~loaded)
+                & self.layer_valid
+            ),
         ]
         with m.If(reading):
             m.d.sync += [

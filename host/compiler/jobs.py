@@ -133,7 +133,7 @@ def _cost(
     total = count = 0
     load, beats = cfg.load_cycles, cfg.beats * cfg.requant_cycles
     waiting = cfg.result_depth * beats
-    behind = Sequencer.FETCH + load
+    behind = Sequencer.FETCH + 1 + load
     for some_tiles, tile_jobs in tiles:
         for positions, some_blocks, block_jobs in blocks:
             vectors = positions * window

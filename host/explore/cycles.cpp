@@ -175,7 +175,7 @@ struct Model {
             // Nothing is fed until then: words of output that are read meanwhile cost nothing.
             while (steal < steals.size() && steals[steal] < took + 1) ++steal;
             layer(layers[index], took + 1, loaded + m.load, end, swap);
-            valid = (m.prefetch ? took : end) + m.fetch + (index == count - 1 ? m.end_fetch : 0);
+            valid = (m.prefetch ? took : end + 1) + m.fetch + (index == count - 1 ? m.end_fetch : 0);
         }
     }
 };

@@ -221,7 +221,12 @@ def comparisons_match(check: Checks, dut: Feeder | Sequencer) -> None:
     """
     layer = dut.layer
     single = Cat(layer[f"{n}_last"] == 0 for n in isa.LEVELS)
-    same = (dut.single == single) & (dut.emits == (layer.emit_words != 0))
+    same = (
+        (dut.single == single)
+        & (dut.singles == Cat(single[: i + 1].all() for i in range(len(single))))
+        & (dut.double == Cat(layer[f"{n}_last"] == 1 for n in isa.LEVELS))
+        & (dut.emits == (layer.emit_words != 0))
+    )
     if isinstance(dut, Sequencer):
         check.prove(~dut.valid | same)
     elif not dut.cfg.prefetch:

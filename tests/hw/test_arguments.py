@@ -22,13 +22,13 @@ async def give(ctx, dut, words, run):
     await ctx.tick()
     ctx.set(dut.begin, 0)
     for word in words:
-        assert not ctx.get(dut.complete)
+        assert ctx.get(dut.wanted)
         ctx.set(dut.word, word)
         await ctx.tick().repeat(2)
         ctx.set(dut.take, 1)
         await ctx.tick()
         ctx.set(dut.take, 0)
-    assert ctx.get(dut.complete)
+    assert not ctx.get(dut.wanted)
     return ctx.get(dut.strange)
 
 

@@ -6,7 +6,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.count import next_or, one_less_or
+from hw.count import CHAIN, next_of, next_or, one_less_or
 from tests.hw.simulation import play
 
 
@@ -30,12 +30,14 @@ class Counter(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("width", [1, 2, 5, 12])
+@pytest.mark.parametrize("width", [1, 2, 5, 12, 32, 40])
 def test_a_counter_counts_down_with_a_borrow_through_all_bits_or_takes_a_value(width):
     rng = np.random.default_rng(width)
     cycles = 300
     loads = (rng.random(cycles) < 0.2).astype(int).tolist()
-    values = (rng.integers(0, 9, cycles) % (1 << width)).tolist()
+    # The end of each chain is met: it begins again, and takes from the one above.
+    near = rng.integers(0, 9, cycles) << rng.choice([0, CHAIN], cycles)
+    values = ((near + rng.integers(0, 2, cycles)) % (1 << width)).tolist()
     dut = Counter(width, down=True)
     seen = play(dut, [(dut.load, loads), (dut.value, values)], [dut.count], cycles)
     count = 0
@@ -57,3 +59,22 @@ def test_a_counter_counts_up_with_a_carry_through_all_bits_or_takes_a_value(widt
     for (got,), load, value in zip(seen, loads, values.tolist(), strict=True):
         assert got == count
         count = value if load else (count + 1) % (1 << width)
+
+
+@pytest.mark.parametrize("width", [1, 5, CHAIN, CHAIN + 1, 32, 40])
+def test_one_more_is_carried_through_all_chains(width):
+    ends = [(1 << bits) - near for bits in range(width + 1) for near in (0, 1, 2)]
+    values = sorted({value % (1 << width) for value in ends})
+
+    class More(wiring.Component):
+        count: In(width)
+        more: Out(width)
+
+        def elaborate(self, platform: object) -> Module:
+            m = Module()
+            m.d.comb += self.more.eq(next_of(self.count))
+            return m
+
+    dut = More()
+    seen = play(dut, [(dut.count, values)], [dut.more], len(values))
+    assert [got for (got,) in seen] == [(value + 1) % (1 << width) for value in values]

@@ -203,7 +203,13 @@ class Bench:
             if there:
                 ctx.set(dut.layer.as_value(), instructions[number])
                 coming = self.layers[number]
-                ctx.set(dut.single, sum((coming.counts[n] == 1) << i for i, n in enumerate(LEVELS)))
+                turns = [coming.counts[n] for n in LEVELS]
+                for name, said in (
+                    ("single", [count == 1 for count in turns]),
+                    ("singles", [max(turns[: i + 1]) == 1 for i in range(len(turns))]),
+                    ("double", [count == 2 for count in turns]),
+                ):
+                    ctx.set(getattr(dut, name), sum(bit << i for i, bit in enumerate(said)))
                 ctx.set(dut.emits, coming.fields["emit_words"] != 0)
             ctx.set(dut.layer_valid, there)
             ctx.set(dut.weights_taken, there)
@@ -261,7 +267,8 @@ class Bench:
             expect("stalls", ctx.get(dut.stalls), 0 if cause is None else 1 << cause)
             expect("fed", ctx.get(dut.fed), fires)
             expect("layer_taken", ctx.get(dut.layer_taken), taken)
-            expect("layer_free", ctx.get(dut.layer_free), taken if cfg.prefetch else ends)
+            free = taken if cfg.prefetch else bool(ended)
+            expect("layer_free", ctx.get(dut.layer_free), free)
             expect("swap", ctx.get(dut.swap), bool(fires and v and v["swap"]))
             if fires and v and v["swap"]:
                 expect("more_tiles", ctx.get(dut.more_tiles), v["more_tiles"])
