@@ -61,14 +61,16 @@ ECP5_MEMORIES = (
 def mapped(command: str, *, wire: int) -> str:
     """Yosys' commands, with what decides which ways are made short.
 
-    Most of a path is wires: a wire is taken to cost `wire` picoseconds, where Yosys thinks of a
-    part that is empty. `flow2` maps several times and keeps the best.
+    Most of a path is wires: a wire is taken to cost `wire` picoseconds, where Yosys thinks of an
+    empty part. The steps are those of its ``abc9.script.flow2``, which maps four times and keeps
+    the best.
     """
-    name = command.split()[0]
-    return (
-        "scratchpad -copy abc9.script.flow2 abc9.script; "
-        f"scratchpad -set {name}.abc9.W {wire}; {command}"
+    mapping = f"&if -m -W {wire} {{D}} {{R}} -v; &mfs; &save"
+    steps = (
+        f"+&scorr; &sweep; &synch2 -K 6 -C 500; {mapping}; &dch -C 500; {mapping}; &load; &st; "
+        f"&sopb -R 10 -C 4; &synch2 -K 6 -C 500; {mapping}; &dch -C 500; {mapping}; &load"
     )
+    return f'scratchpad -set abc9.script "{steps}"; {command}'
 
 
 DEVICES: dict[str, Device] = {
