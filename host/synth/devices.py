@@ -83,7 +83,7 @@ DEVICES: dict[str, Device] = {
             brams=30,
             sprams=4,
             # Without -dsp: the array has the blocks, two products in each, which Yosys cannot do.
-            synthesis=mapped("synth_ice40 -device u -abc9", wire=2000),
+            synthesis=mapped("synth_ice40 -device u -abc9", wire=2500),
             place=("--up5k", "--package", "sg48"),
             megahertz=48,
         ),
