@@ -26,7 +26,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format types bench fuzz soak opinion formal coverage mutants verilog \
+.PHONY: help setup sim test lint format types bench fuzz soak opinion formal coverage mutants netlists verilog \
 	waves docs clean resources explored bench-synth \
 	synth-up5k synth-ecp5 bitstream
 
@@ -94,6 +94,10 @@ soak: $(READY) ## Run random networks on random cores into benchmarks/soak.json 
 
 opinion: $(READY) ## Compare with ONNX Runtime into benchmarks/onnx.json (DATA="mnist=FOLDER ...")
 	$(BIN)/python -m tests.campaigns.opinion $(addprefix --data ,$(DATA))
+
+netlists: $(READY) ## Run LeNet on the netlists of the cores for FPGAs into benchmarks/netlists.json
+	$(BIN)/python -m tests.campaigns.netlists
+	$(BIN)/python -m host.docs
 
 verilog: $(READY) ## Write build/lepton-CONFIG.v (CONFIG=default)
 	@mkdir -p build

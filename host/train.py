@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
@@ -124,7 +125,7 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """``epochs`` times all images in random order, augmented and normalized, in batches."""
     labels = torch.from_numpy(images.labels).long()
-    # Padded once, so that shifting a batch is only a choice of rows and columns.
+    # Padded once, so that shifting a batch is only a choice of windows.
     padded = functional.pad(torch.from_numpy(images.pixels), (recipe.shift,) * 4)
     for _ in range(epochs):
         for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch):
@@ -138,21 +139,15 @@ def augment(
     padded: torch.Tensor, chosen: torch.Tensor, recipe: Recipe, generator: torch.Generator
 ) -> torch.Tensor:
     """The chosen images, each cut at its own random place from its padding, some mirrored."""
-    channels, height, width = padded.shape[1], *(n - 2 * recipe.shift for n in padded.shape[2:])
-    n = len(chosen)
+    n, size = len(chosen), [n - 2 * recipe.shift for n in padded.shape[2:]]
     down, right = torch.randint(0, 2 * recipe.shift + 1, (2, n, 1), generator=generator)
-    rows = down + torch.arange(height)
-    cols = torch.arange(width).expand(n, width)
+    # numpy copies a window row by row, which is several times as fast as torch's byte by byte.
+    windows = sliding_window_view(padded.numpy(), size, axis=(2, 3)).transpose(0, 2, 3, 1, 4, 5)
+    pixels = torch.from_numpy(windows[chosen.numpy(), down[:, 0].numpy(), right[:, 0].numpy()])
     if recipe.mirror:
-        mirrored = torch.rand(n, 1, generator=generator) < 0.5
-        cols = torch.where(mirrored, cols.flip(1), cols)
-    cols = right + cols
-    return padded[
-        chosen[:, None, None, None],
-        torch.arange(channels)[None, :, None, None],
-        rows[:, None, :, None],
-        cols[:, None, None, :],
-    ]
+        mirrored = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
+        pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    return pixels
 
 
 def evaluate(module: nn.Module, images: Images, dataset: str, batch: int = 1000) -> float:

@@ -100,11 +100,14 @@ class Deframer(wiring.Component):
         m.submodules.crc = crc = CRC32()
         # Between two frames stand two flags; with nothing between them they end nothing.
         begun, escaped, broken = Signal(), Signal(), Signal()
+        # The CRC is there nine cycles after a byte, and the next byte comes after ten.
+        right = Signal()
+        m.d.sync += right.eq(crc.value == CRC_RESIDUE)
         m.d.comb += [
             self.data.eq(self.i ^ Mux(escaped, FLIP, 0)),
             crc.data.eq(self.data),
             crc.valid.eq(self.valid),
-            self.good.eq(~broken & ~escaped & (crc.value == CRC_RESIDUE)),
+            self.good.eq(~broken & ~escaped & right),
         ]
         with m.If(self.i_error):
             m.d.sync += [begun.eq(1), broken.eq(1)]

@@ -25,6 +25,7 @@ class Inbox(wiring.Component):
         Of the frame that ended last.
     opened, heard, closed : Out
         A frame has ended that opens the link, that came while it was open, and while it was not.
+        These and `answer` and `back` come from registers.
     answer, back : Out
         With the end of a frame, or as room appears: tell the host; and tell it to send again.
     ack, limit : Out
@@ -57,6 +58,18 @@ class Inbox(wiring.Component):
         m = Module()
         write, read = memory(m, self.slots)
         is_open, asked = Signal(), Signal()
+        # What a frame means is found out in one cycle and acted upon in the next.
+        opened, heard, closed = Signal(), Signal(), Signal()
+        answer, back = Signal(), Signal()
+        m.d.sync += [
+            self.opened.eq(opened),
+            self.heard.eq(heard),
+            self.closed.eq(closed),
+            self.answer.eq(answer),
+            self.back.eq(back),
+        ]
+        clear = Signal()
+        m.d.comb += clear.eq(self.clear | self.opened)
         oldest = Signal(SEQ)  # number of the oldest frame that the core has not taken whole
 
         # Header, payload and CRC follow each other, so that the payload begins at byte 4.
@@ -69,15 +82,20 @@ class Inbox(wiring.Component):
             m.d.sync += at.eq(at + 1)
         with m.If(self.valid & (at < 4)):
             m.d.sync += self.header.eq(Cat(self.header.as_value()[8:], self.data))
+        # Known a few cycles after the last byte, and that is before the end.
         words = Signal(5)
-        shaped = self.good & ~at[:2].any() & (at >= 4 + CRC_BYTES) & (at != too_long)
-        m.d.comb += words.eq(at[2:] - (4 + CRC_BYTES) // 4)
-
+        whole = Signal()
+        shaped = self.good & whole
         about = Signal(ABOUT)
         # How far in front of what is expected: from half of all numbers on, it is behind.
         lead = Signal(SEQ)
-        room = (self.ack - oldest)[:SEQ] != self.slots
-        m.d.comb += lead.eq(self.header.seq - self.ack)
+        room = Signal()
+        m.d.sync += [
+            words.eq(at[2:] - (4 + CRC_BYTES) // 4),
+            whole.eq(~at[:2].any() & (at >= 4 + CRC_BYTES) & (at != too_long)),
+            lead.eq(self.header.seq - self.ack),
+            room.eq((self.ack - oldest)[:SEQ] != self.slots),
+        ]
         m.d.comb += [
             about.words.eq(words),
             about.last.eq(self.header.last),
@@ -87,32 +105,32 @@ class Inbox(wiring.Component):
             self.limit.eq(oldest + self.slots),
         ]
         reader = Unpacker()
-        m.submodules.reader = ResetInserter(self.clear)(reader)
+        m.submodules.reader = ResetInserter(clear)(reader)
         m.d.comb += [
             reader.available.eq(oldest != self.ack),
             reader.data.eq(read.data),
             read.addr.eq(Cat(reader.address, oldest)),
         ]
         connect(m, reader.o, flipped(self.o))
-        with m.If(reader.done & ~self.clear):
+        with m.If(reader.done & ~clear):
             m.d.sync += oldest.eq(oldest + 1)
-            m.d.comb += self.answer.eq(is_open)
+            m.d.comb += answer.eq(is_open)
 
         with m.If(self.end & ~shaped):
             m.d.sync += [asked.eq(1), self.error.eq(1)]
-            m.d.comb += [self.answer.eq(is_open & ~asked), self.back.eq(is_open & ~asked)]
+            m.d.comb += [answer.eq(is_open & ~asked), back.eq(is_open & ~asked)]
         with m.Elif(self.end & (self.header.kind == Kind.OPEN)):
             m.d.sync += [is_open.eq(1), asked.eq(0), self.error.eq(0)]
             m.d.sync += [self.ack.eq(self.header.seq), oldest.eq(self.header.seq)]
-            m.d.comb += self.opened.eq(1)
+            m.d.comb += opened.eq(1)
         with m.Elif(self.end & ~is_open):
-            m.d.comb += self.closed.eq(1)
+            m.d.comb += closed.eq(1)
         with m.Elif(self.end):
-            m.d.comb += self.heard.eq(1)
+            m.d.comb += heard.eq(1)
             with m.If(self.header.kind == Kind.POLL):
-                m.d.comb += [self.answer.eq(1), self.back.eq(1)]
+                m.d.comb += [answer.eq(1), back.eq(1)]
             with m.Elif(words != 0):
-                m.d.comb += self.answer.eq(1)
+                m.d.comb += answer.eq(1)
             with m.If(lead == 0):
                 m.d.sync += asked.eq(0)
                 with m.If((words != 0) & room):
@@ -126,5 +144,5 @@ class Inbox(wiring.Component):
                 # Once, as those behind it are ahead as well. If that is lost, the host will poll.
                 m.d.sync += [asked.eq(1), self.error.eq(1)]
                 with m.If(~asked):
-                    m.d.comb += [self.answer.eq(1), self.back.eq(1)]
+                    m.d.comb += [answer.eq(1), back.eq(1)]
         return m

@@ -30,9 +30,9 @@ class Packer(wiring.Component):
     Attributes
     ----------
     i : In
-        Words of the core.
+        Words of the core. What it sees of this side comes from registers.
     room : In
-        There is a slot to be filled.
+        There is a slot to be filled. While one is being filled, there may be more but not fewer.
     address, data, write : Out
         A byte for the slot.
     done : Out
@@ -61,13 +61,14 @@ class Packer(wiring.Component):
         at = Signal(SLOT_BITS, init=4)
         word = Signal(32)
         last = Signal()
+        ready = Signal()
         about = Signal(ABOUT)
-        m.d.comb += [about.words.eq(at[2:]), about.last.eq(last)]
+        m.d.comb += [about.words.eq(at[2:]), about.last.eq(last), self.i.ready.eq(ready)]
         with m.FSM():
             with m.State("WORD"):
-                m.d.comb += self.i.ready.eq(self.room)
-                m.d.sync += [word.eq(self.i.p.data), last.eq(self.i.p.last)]
-                with m.If(self.i.valid & self.room):
+                m.d.sync += [word.eq(self.i.p.data), last.eq(self.i.p.last), ready.eq(self.room)]
+                with m.If(self.i.valid & ready):
+                    m.d.sync += ready.eq(0)
                     m.next = "BYTES"
             with m.State("BYTES"):
                 m.d.comb += [self.write.eq(1), self.address.eq(at), self.data.eq(word[:8])]
@@ -96,7 +97,7 @@ class Unpacker(wiring.Component):
     address, data : Out, In
         A byte of the slot, in the cycle after its address.
     o : Out
-        Words for the core.
+        Words for the core, from registers.
     done : Out
         The last word of the slot has been taken.
     """
@@ -133,13 +134,13 @@ class Unpacker(wiring.Component):
                 m.next = "WORD"
             with m.State("WORD"):
                 m.d.sync += word.eq(Cat(word[8:], self.data))
+                m.d.sync += final.eq(at[2:] == about.words + 1)
                 with m.If(at[:2] == 0):
                     m.next = "OFFER"
                 with m.Else():
                     m.d.sync += at.eq(at + 1)
             with m.State("OFFER"):
                 m.d.comb += [
-                    final.eq(at[2:] == about.words + 1),
                     self.o.valid.eq(1),
                     self.o.p.last.eq(final & about.last),
                 ]

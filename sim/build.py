@@ -27,7 +27,7 @@ import json, sys
 from hw.config import Config
 from hw.verilog import emit
 choice = json.load(sys.stdin)
-sys.stdout.write(emit(Config(**choice["config"]), divisor=choice["divisor"]))
+sys.stdout.write(emit(Config(**choice.pop("config")), **choice))
 """
 
 
@@ -98,18 +98,26 @@ def library(
     return compile_library(verilog(cfg, progress=progress), waves=waves, progress=progress)
 
 
-def serial_library(cfg: "Config", divisor: int, *, progress: Progress | None = None) -> Path:
-    """The simulation library of a configuration behind a UART of `divisor` cycles for each bit."""
-    text = verilog(cfg, divisor=divisor, progress=progress)
+def serial_library(
+    cfg: "Config", divisor: int, *, slots: int = 8, progress: Progress | None = None
+) -> Path:
+    """The simulation library of a configuration behind a UART of `divisor` cycles for each bit,
+    which keeps so many frames for each direction."""
+    text = verilog(cfg, divisor=divisor, slots=slots, progress=progress)
     return compile_library(text, harness=SERIAL, progress=progress)
 
 
-def verilog(cfg: "Config", *, divisor: int | None = None, progress: Progress | None = None) -> str:
+def verilog(
+    cfg: "Config", *, divisor: int | None = None, slots: int = 8, progress: Progress | None = None
+) -> str:
     """The Verilog of a configuration, converted unless the cache has it for the hw/ of now.
 
-    With a `divisor` it is behind a UART that takes so many cycles for each bit.
+    With a `divisor` it is behind a UART that takes so many cycles for each bit and keeps so many
+    frames for each direction.
     """
-    choice = {"config": asdict(cfg), "divisor": divisor}
+    choice = {"config": asdict(cfg)}
+    if divisor is not None:
+        choice |= {"divisor": divisor, "slots": slots}
     return converted(CONVERT, choice, what="Verilog", progress=progress)
 
 

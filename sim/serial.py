@@ -55,8 +55,10 @@ class SerialCore:
     port: str
     """Path of the serial port."""
 
-    def __init__(self, cfg: "Config", *, divisor: int = 8, noise: Noise | None = None) -> None:
-        self._path = build.serial_library(cfg, divisor)
+    def __init__(
+        self, cfg: "Config", *, divisor: int = 8, slots: int = 8, noise: Noise | None = None
+    ) -> None:
+        self._path = build.serial_library(cfg, divisor, slots=slots)
         self._library = _load(self._path)
         self._core = self._library.lepton_create(divisor)
         self._master, self._slave = os.openpty()

@@ -25,14 +25,20 @@ def bench(
     synth: Annotated[
         bool, typer.Option("--synth", help="Of FPGAs instead: cells and frequencies.")
     ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="With --synth: at most so many placements."),
+    ] = None,
 ) -> None:
     """Measure the figures of the README on the simulated core, and show them beside the peers'.
 
     Exit code 1 says that a byte differed.
     """
     if synth:
-        bench_synth(only, out)
+        bench_synth(only, out, seeds)
         return
+    if seeds is not None:
+        raise LeptonError("--seeds goes with --synth only; the simulated core has no placements")
     from rich.console import Console
     from rich.table import Table
 

@@ -6,15 +6,21 @@ from pathlib import Path
 
 from host.cli import options
 from host.errors import LeptonError
+from host.synth import benchmark
+
+SHOWN = ("core", "LUTs", "DSPs", "block RAMs", benchmark.SPEED, "seeds", "MMAC/s")
+"""Columns for a terminal."""
 
 
-def bench_synth(only: str | None, out: Path | None) -> None:
-    """Builds the cases whose name has `only`, or all, and writes benchmarks/synth.json."""
+def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
+    """Builds the cases whose name has `only`, or all, and writes benchmarks/synth.json.
+
+    `seeds` places with at most so many. Other rows of the file stay.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from host.program import write_whole
-    from host.synth import benchmark
 
     path = benchmark.RESULTS if out is None else out
     options.check_writable(path, "--out")
@@ -22,18 +28,21 @@ def bench_synth(only: str | None, out: Path | None) -> None:
     chosen = [name for name in cases if only is None or only in name]
     if not chosen:
         raise LeptonError(f"--only {only!r}: no case has that in its name: {'; '.join(cases)}")
-    found = {} if only is None else benchmark.results()
+    found = benchmark.results(path)
     for name in chosen:
         print(f"{name}:", file=sys.stderr)
-        found[name] = benchmark.measured(cases[name], _tell)
+        found[name] = benchmark.measured(cases[name], seeds, _tell)
         # Behind each case, so that an interrupted run leaves what it measured.
         ordered = {name: found[name] for name in cases if name in found}
         write_whole(path, (json.dumps(ordered, indent=1) + "\n").encode())
+    # What there is of each resource stands in the README; 80 columns have no room for it.
     table = Table()
-    for i, title in enumerate(benchmark.HEAD):
-        table.add_column(title, justify="right" if i >= 2 else "left")
+    shown = [i for i, title in enumerate(benchmark.HEAD) if title.partition(":")[0] in SHOWN]
+    for i in shown:
+        title = benchmark.HEAD[i].partition(":")[0]
+        table.add_column(title, justify="right" if i else "left", no_wrap=title == benchmark.SPEED)
     for row in benchmark.rows(found):
-        table.add_row(*row)
+        table.add_row(*(row[i].partition(" of ")[0] if 0 < i < 8 else row[i] for i in shown))
     Console(highlight=False).print(table)
 
 

@@ -9,7 +9,7 @@ from host.synth.placement import Placement
 
 
 def synthesis(scope: str, built: Synthesis) -> Iterator[Table]:
-    """Cells of a build against those of the part, and of each block."""
+    """Cells of a build against those of the part, and of each block in its hierarchy."""
     used = built.usage.record()
     part = Table(title=f"{scope} on {built.device.name}")
     part.add_column("")
@@ -23,10 +23,11 @@ def synthesis(scope: str, built: Synthesis) -> Iterator[Table]:
     blocks = Table()
     blocks.add_column("block")
     kinds = list(used)
-    for kind in kinds:
+    for kind in (*kinds, "luts in all"):
         blocks.add_column(kind, justify="right")
-    for name, block in built.blocks.items():
-        blocks.add_row(name, *(f"{block.record()[kind]:,}" for kind in kinds))
+    for block in built.hierarchy:
+        counts = (*(block.own.record()[kind] for kind in kinds), block.whole.luts)
+        blocks.add_row(" " * block.depth + block.name, *(f"{count:,}" for count in counts))
     yield blocks
 
 

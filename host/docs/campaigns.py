@@ -57,6 +57,24 @@ def _soak() -> str:
     return f"{ran(record)}\n\n{table(('what', 'count'), rows, ' r')}"
 
 
+def _netlists() -> str:
+    record = last("netlists")
+    if record is None:
+        return missing("netlists")
+    head = (
+        "core", "part", "LUTs", "DSPs", "images", "bytes compared", "different", "cycles",
+        "predicted",
+    )  # fmt: skip
+    names = (
+        "luts", "dsps", "images", "bytes", "different", "cycles", "predicted_cycles",
+    )  # fmt: skip
+    rows = (
+        (f"`{r['config']}`", r["device"], *(f"{r[name]:,}" for name in names))
+        for r in record["cores"]
+    )
+    return f"{ran(record)}\n\n{table(head, rows, '  rrrrrrr')}"
+
+
 def _opinion() -> str:
     record = last("onnx")
     if record is None:
@@ -100,6 +118,7 @@ def _opinion_causes() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "fuzz": _fuzz,
     "soak": _soak,
+    "netlists": _netlists,
     "opinion": _opinion,
     "opinion-causes": _opinion_causes,
 }

@@ -1,20 +1,19 @@
 """The cost of a build as a picture."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 from host.errors import LeptonError
-from host.synth import netlist
+from host.synth import floorplan
 from host.synth.flow import Synthesis
 from host.synth.placement import Placement
 
-SHOWN = ("luts", "ffs")
-OTHERS = "others"
-LEGEND = 9
-"""Blocks with a colour of their own; the small ones share grey."""
-
 FORMATS = (".png", ".svg")
+
+COLORS = 20
+"""Blocks with a colour of their own; the smallest share grey."""
+
+OTHERS = "#dddddd"
 
 
 def check_format(path: Path) -> None:
@@ -24,64 +23,75 @@ def check_format(path: Path) -> None:
 
 
 def draw(title: str, synthesis: Synthesis, placement: Placement | None, path: Path) -> None:
-    """Writes a picture: what each block takes, how full the part is, and where everything went."""
+    """Writes a picture: what each block takes, how full the part is, and where everything went, in
+    the colours of the blocks."""
     from matplotlib.figure import Figure
 
-    names = list(synthesis.blocks)[::-1]
-    height = max(6.0, 0.3 * len(names) + 2.5)
-    figure = Figure(figsize=(14 if placement else 8, height), layout="constrained")
+    count = len(synthesis.hierarchy)
+    height = max(6.5, 0.3 * count + 3)
+    figure = Figure(figsize=(15 if placement else 8, height), layout="constrained")
     figure.suptitle(title)
-    # Matplotlib's annotations forget that two are an array.
-    columns: Any = figure.subfigures(1, 2, width_ratios=[8, 6]) if placement else [figure]
-    costs, fill = columns[0].subplots(2, 1, height_ratios=[max(4, len(names)), 5])
-    for offset, kind in zip((0.2, -0.2), SHOWN, strict=True):
-        values = [synthesis.blocks[name].record()[kind] for name in names]
-        costs.barh([i + offset for i in range(len(names))], values, 0.4, label=kind)
-    costs.set_yticks(range(len(names)), names)
-    costs.set_ylim(-0.6, len(names) - 0.4)
-    costs.set_title("cells of each block")
-    costs.legend(loc="lower right")
-    there = {name: count for name, count in synthesis.device.available.items() if count}
-    used = synthesis.usage.record()
-    shares = [100 * used[name] / count for name, count in there.items()]
-    fill.barh(list(there), shares, color="tab:gray")
-    for i, (name, count) in enumerate(there.items()):
-        fill.text(shares[i], i, f" {used[name]:,} of {count:,}", va="center")
-    fill.set_xlim(0, 130)
-    fill.invert_yaxis()
-    fill.set_title("% of the part")
+    colors = _colors(synthesis)
+    panels: Any = [["costs", "plan"], ["fill", "plan"]] if placement else [["costs"], ["fill"]]
+    axes = figure.subplot_mosaic(
+        panels, height_ratios=[max(5, count), 6], width_ratios=[8, 7] if placement else None
+    )
+    _costs(axes["costs"], synthesis, colors)
+    _fill(axes["fill"], synthesis)
     if placement:
-        _floorplan(columns[1].subplots(), synthesis, placement)
+        floorplan.draw(axes["plan"], placement, colors, OTHERS)
+        speed = (
+            f"{placement.frequencies[placement.best]:.1f} MHz, the fastest of {_seeds(placement)}"
+        )
+        axes["plan"].set_title(f"floorplan: {speed}")
     figure.savefig(path, dpi=100)
 
 
-def _floorplan(axes, synthesis: Synthesis, placement: Placement) -> None:
-    """Each cell as a dot at its site, in the colour of its block."""
-    blocks: dict[str, list[tuple[float, float]]] = {}
-    shown = [name for name in synthesis.blocks if name != "pins"][:LEGEND]
-    for cell, site in placement.sites().items():
-        found = re.match(r"X(\d+)/Y(\d+)/(.*)", site)
-        if found is None:
-            continue
-        x, y = int(found[1]), int(found[2])
-        block = netlist.block_of(cell)
-        # The sites of a tile in a square of four by four, in a fixed order.
-        place = _within(found[3])
-        at = (x + (place % 4) / 4, y + (place // 4) / 4)
-        blocks.setdefault(block if block in shown else OTHERS, []).append(at)
-    for i, name in enumerate([*shown, OTHERS]):
-        dots = blocks.get(name, [])
-        color = f"C{i}" if name != OTHERS else "lightgray"
-        axes.scatter(
-            [x for x, _ in dots], [y for _, y in dots], s=1.5, marker="s", linewidths=0,
-            color=color, label=name,
-        )  # fmt: skip
-    axes.set_aspect("equal")
-    axes.set_title(f"floorplan, {placement.frequencies[placement.best]:.1f} MHz")
-    axes.legend(markerscale=5, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=4)
+def _seeds(placement: Placement) -> str:
+    count = len(placement.frequencies)
+    return f"{count} seeds" if count > 1 else "one seed"
 
 
-def _within(name: str) -> int:
-    """A number below 16 for the site of that name within its tile."""
-    number = re.search(r"\d+", name.replace("SLICE", ""))
-    return int(number[0]) % 16 if number else sum(map(ord, name)) % 16
+def _colors(synthesis: Synthesis) -> dict[str, object]:
+    """Of the blocks with the most cells of their own."""
+    from matplotlib import colormaps
+
+    table = colormaps["tab20"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    # Strong colours first, then the pale ones.
+    order = [*table[::2], *table[1::2]]
+    return dict(zip(list(synthesis.blocks)[:COLORS], order, strict=False))
+
+
+def _costs(axes, synthesis: Synthesis, colors: dict[str, object]) -> None:
+    """A bar for the LUTs and one for the flip-flops of each block, in a frame for all within it."""
+    rows = synthesis.hierarchy
+    for at, block in enumerate(rows):
+        color = colors.get(block.name, OTHERS)
+        axes.barh(at - 0.2, block.own.luts, 0.4, color=color)
+        axes.barh(at + 0.2, block.own.ffs, 0.4, color=color, alpha=0.45)
+        if block.whole != block.own:
+            axes.barh(at - 0.2, block.whole.luts, 0.4, fill=False, edgecolor="black", linewidth=0.7)
+        for offset, own, whole in (
+            (-0.2, block.own.luts, block.whole.luts),
+            (0.2, block.own.ffs, block.own.ffs),
+        ):
+            text = f" {own:,}" + (f", in all {whole:,}" if whole != own else "")
+            axes.text(whole, at + offset, text, va="center", fontsize=7)
+    names = [f"{'    ' * block.depth}{block.name}" for block in rows]
+    axes.set_yticks(range(len(rows)), names, ha="left")
+    axes.tick_params(axis="y", pad=5.5 * max(map(len, names)))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.2)
+    axes.set_title("LUTs (strong) and flip-flops (pale) of each block; framed: with what is in it")
+
+
+def _fill(axes, synthesis: Synthesis) -> None:
+    there = {name: count for name, count in synthesis.device.available.items() if count}
+    used = synthesis.usage.record()
+    shares = [100 * used[name] / count for name, count in there.items()]
+    axes.barh(list(there), shares, color="tab:gray")
+    for i, (name, count) in enumerate(there.items()):
+        axes.text(shares[i], i, f" {used[name]:,} of {count:,}", va="center")
+    axes.set_xlim(0, max(130, 1.3 * max(shares)))
+    axes.invert_yaxis()
+    axes.set_title("% of the part")

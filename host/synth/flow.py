@@ -84,6 +84,11 @@ class Synthesis:
         """What each block of the core takes."""
         return netlist.blocks(self.cells)
 
+    @cached_property
+    def hierarchy(self) -> list[netlist.Block]:
+        """The same, each block behind the one that it is in."""
+        return netlist.hierarchy(self.cells)
+
     def misfits(self) -> dict[str, tuple[int, int]]:
         """Of each resource of which there is too little: how many are needed, and are there."""
         needed = self.usage.record()

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 PARTS = (
@@ -12,11 +13,18 @@ PARTS = (
 """Blocks of the core by the names of their submodules; of several in a path the first here is
 meant."""
 
+OUTSIDE = "pins"
+"""The block of what is around the core."""
+
 CELL = re.compile(
     r"_(SB_(?!MAC|SPRAM|RAM)\w+|TRELLIS_FF|TRELLIS_COMB|LUT4|PFUMX|L6MUX21|CCU2C|DP16KD|MULT18X18D|DFF\w*)"
     r"(_.*)?$"
 )
 """What Yosys appends to a signal's name to name the cells around it."""
+
+MEMORY = re.compile(r"\.\d+\.\d+(_(RAM|[RW](ADDR|DATA|CLKE|E))\w*)?$")
+"""What Yosys and nextpnr append to a memory's name to name its blocks and the cells at their
+ports."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +102,13 @@ def logic_cells(cells: dict[str, dict]) -> int:
 
 def block_of(name: str) -> str:
     """The block of the core that a cell or a net belongs to, by its name."""
-    path = [re.sub(r"(\$\d+|_\d+)+$", "", step) for step in CELL.sub("", name).split(".")[:-1]]
-    return next((part for part in PARTS if part in path), "pins")
+    path = _path(name)
+    return next((part for part in PARTS if part in path), OUTSIDE)
+
+
+def _path(name: str) -> list[str]:
+    """Names of the modules around a cell, from the outside in, without numbers."""
+    return [re.sub(r"(\$\d+|_\d+)+$", "", step) for step in CELL.sub("", name).split(".")[:-1]]
 
 
 def blocks(cells: dict[str, dict]) -> dict[str, Usage]:
@@ -110,11 +123,51 @@ def blocks(cells: dict[str, dict]) -> dict[str, Usage]:
     return dict(sorted(found.items(), key=lambda item: (-item[1].luts, item[0])))
 
 
+@dataclass(frozen=True)
+class Block:
+    """A block in the hierarchy."""
+
+    name: str
+    depth: int
+    own: Usage
+    """Of what is in none of its blocks."""
+    whole: Usage
+    """With all blocks within it."""
+
+
+def hierarchy(cells: dict[str, dict]) -> list[Block]:
+    """The blocks, each behind the one that it is in, and of those in one the largest first."""
+    own = blocks(cells)
+    parents: dict[str, str | None] = {}
+    for name in cells:
+        path = [step for step in dict.fromkeys(_path(name)) if step in PARTS]
+        around = path[: path.index(block_of(name)) + 1] if path else [OUTSIDE]
+        for parent, block in zip([None, *around], around, strict=False):
+            parents.setdefault(block, parent)
+
+    def whole(block: str) -> Usage:
+        parts = [own.get(block, Usage()), *map(whole, _within(block, parents))]
+        return Usage(**{kind: sum(getattr(p, kind) for p in parts) for kind in Usage().record()})
+
+    def listed(block: str | None, depth: int) -> Iterator[Block]:
+        found = [Block(b, depth, own.get(b, Usage()), whole(b)) for b in _within(block, parents)]
+        for each in sorted(found, key=lambda b: (-b.whole.luts, b.name)):
+            yield each
+            yield from listed(each.name, depth + 1)
+
+    return list(listed(None, 0))
+
+
+def _within(block: str | None, parents: dict[str, str | None]) -> list[str]:
+    return [name for name, parent in parents.items() if parent == block]
+
+
 def signal(name: str) -> str:
-    """A cell's name without what the tools appended: block and signal."""
-    steps = [re.sub(r"\$\d+", "", step) for step in CELL.sub("", name).split(".")]
-    kept = [s for s in steps if s not in ("core", "runner", "lanes")]
-    return ".".join(kept) or name
+    """A cell's name without what the tools appended: block and signal, or block and memory."""
+    steps = [re.sub(r"\$\d+", "", step) for step in CELL.sub("", MEMORY.sub("", name)).split(".")]
+    # A signal without a name has only that of its block.
+    kept = [s for s in steps if s not in ("core", "runner", "lanes") and not s.startswith("$")]
+    return ".".join(kept)
 
 
 @dataclass(frozen=True)
@@ -147,7 +200,8 @@ def critical_path(report: dict) -> CriticalPath:
     path = max(paths, key=lambda p: sum(step["delay"] for step in p["path"]))["path"]
     names = [signal(step["to"]["cell"]) for step in path]
     source, sink = signal(path[0]["from"]["cell"]), names[-1]
-    through = [name for name in dict.fromkeys(names) if name not in (source, sink)]
+    # What nextpnr put in has no name.
+    through = [name for name in dict.fromkeys(names) if name and name not in (source, sink)]
     logic = sum(step["delay"] for step in path if step["type"] != "routing")
     routing = sum(step["delay"] for step in path if step["type"] == "routing")
     return CriticalPath(source, sink, tuple(through), round(logic, 2), round(routing, 2))

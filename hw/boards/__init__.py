@@ -31,6 +31,8 @@ class Board:
     """Resource of the LED that a run lights, with its part."""
     error: tuple[str, int, str | None]
     """Resource of the LED that a damaged frame lights until the link is opened again."""
+    slots: int = 8
+    """Frames that the UART keeps for each direction."""
     uart: tuple[str, str] | None = None
     """Pins (rx, tx) of connector ``io`` for an adapter, where the board itself has none."""
 
@@ -58,11 +60,13 @@ BOARDS: dict[str, Board] = {
             platform="icebreaker:ICEBreakerPlatform",
             device="up5k",
             config="up5k",
-            megahertz=36,
+            megahertz=39,
             clock="clk12",
             reset=("button", 0),
             busy=("led_g", 0, None),
             error=("led_r", 0, None),
+            # With 8, four block RAMs, where the core leaves three.
+            slots=4,
         ),
         Board(
             name="ulx3s-85f",

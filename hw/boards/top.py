@@ -89,7 +89,7 @@ class BoardTop(Elaboratable):
     def __init__(self, chosen: Board, cfg: Config, *, megahertz: float, baud: int) -> None:
         self.board = chosen
         self.dividers = dividers(chosen, megahertz)
-        self.core = UARTCore(cfg, divisor=divisor(self.dividers.output, baud))
+        self.core = UARTCore(cfg, divisor=divisor(self.dividers.output, baud), slots=chosen.slots)
         self._requested: dict[tuple[str, int], Any] = {}
 
     def elaborate(self, platform) -> Module:

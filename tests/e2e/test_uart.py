@@ -5,6 +5,7 @@ import re
 import threading
 import time
 import tty
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +45,8 @@ def run_for_long(session, images):
         session.run(images)
 
 
-def serial_core(**noise):
-    return SerialCore(TINY, divisor=8, noise=Noise(**noise) if noise else None)
+def serial_core(*, slots: Any = 8, **noise: Any):
+    return SerialCore(TINY, divisor=8, slots=slots, noise=Noise(**noise) if noise else None)
 
 
 def test_inferences_are_right_and_no_frame_is_missed_on_a_good_line(network):
@@ -79,6 +80,20 @@ def test_inferences_are_right_when_bytes_are_dropped_flipped_and_doubled_at_once
                 assert (session.run(images) == expected).all()
         assert transport.connection.damaged
         assert transport.connection.repeated
+
+
+def test_inferences_are_right_with_half_of_the_slots(network):
+    """As on the iCEBreaker, where block RAM is short."""
+    program, images, expected = network
+    damage: dict[str, Any]
+    for damage in ({}, {"drop": 0.001, "flip": 0.001, "double": 0.001}):
+        with serial_core(slots=4, **damage) as core:
+            transport = UART(core.port)
+            with host.Session(program, transport) as session:
+                assert (session.run(images) == expected).all()
+                limit = transport.connection.limit - transport.connection.oldest
+            assert limit == 4
+            assert bool(transport.connection.damaged) == bool(damage)
 
 
 def test_on_any_line_an_inference_is_right_or_ends_in_an_error(network):

@@ -21,7 +21,7 @@ def unpacker(check: Checks, dut: Unpacker) -> None:
 
 def inbox(check: Checks, dut: Inbox) -> None:
     """While the link is being opened, what was on its way to the core is forgotten."""
-    check.prove(check.held(dut.o) | check.before(dut.clear))
+    check.prove(check.held(dut.o) | check.before(dut.clear | dut.opened))
 
 
 def outbox(check: Checks, dut: Outbox) -> None:

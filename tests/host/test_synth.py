@@ -189,17 +189,50 @@ LANE = "core.runner.lanes.lane_0"
     [
         (f"{LANE}.array.row_1.multipliers.a_TRELLIS_FF_Q_7", "array",
          "lane_0.array.row_1.multipliers.a"),
-        (f"{LANE}.scratchpad.even.0.1", "scratchpad", "lane_0.scratchpad.even.0.1"),
+        (f"{LANE}.scratchpad.even.0.1", "scratchpad", "lane_0.scratchpad.even"),
+        ("core.packets.causes.0.0_RAM", "packets", "packets.causes"),
+        ("core.packets.causes.0.0_WCLKE_SB_LUT4_O", "packets", "packets.causes"),
         ("core.runner.post$12.requant_0.sum_SB_LUT4_O_3_I2_SB_CARRY_CO", "requant",
          "post.requant_0.sum"),
         ("core.link.inbox.slot_SB_DFFE_Q", "link", "link.inbox.slot"),
+        ("core.link.outbox.$signal$12_SB_LUT4_O", "link", "link.outbox"),
+        ("$nextpnr_ICESTORM_LC_44", "pins", ""),
         ("shift_in_SB_DFF_Q_1", "pins", "shift_in"),
     ],
-    ids=["array", "memory", "numbered", "uart", "outside"],
+    ids=[
+        "array", "memory", "block RAM", "its enable", "numbered", "uart", "no name", "nextpnr's",
+        "outside",
+    ],
 )  # fmt: skip
 def test_cells_belong_to_blocks_and_signals_of_the_design(name, block, signal):
     assert netlist.block_of(name) == block
     assert netlist.signal(name) == signal
+
+
+def test_blocks_stand_behind_the_one_they_are_in_the_largest_first():
+    luts = {
+        f"{LANE}.array.x_SB_LUT4_O": 3,
+        f"{LANE}.scratchpad.x_SB_LUT4_O": 4,
+        "core.runner.lanes.x_SB_LUT4_O": 1,
+        "core.runner.post$12.requant_0.x_SB_LUT4_O": 9,
+        "core.decoder.x_SB_LUT4_O": 20,
+        "o_SB_LUT4_O": 2,
+    }
+    cells = {
+        f"{name}_{i}": cell("SB_LUT4", {}, {}) for name, count in luts.items() for i in range(count)
+    }
+    found = [(b.name, b.depth, b.own.luts, b.whole.luts) for b in netlist.hierarchy(cells)]
+    assert found == [
+        ("core", 0, 0, 37),
+        ("decoder", 1, 20, 20),
+        ("runner", 1, 0, 17),
+        ("post", 2, 0, 9),
+        ("requant", 3, 9, 9),
+        ("lanes", 2, 1, 8),
+        ("scratchpad", 3, 4, 4),
+        ("array", 3, 3, 3),
+        ("pins", 0, 2, 2),
+    ]
 
 
 def test_a_flip_flop_shares_a_logic_cell_with_the_lut_that_feeds_only_it():

@@ -136,6 +136,20 @@ def test_augmented_images_are_the_originals_shifted_and_maybe_mirrored():
     assert {m.flatten().numpy().tobytes() for m in made} == possible
 
 
+def test_a_seed_shifts_and_mirrors_as_it_did_when_the_shipped_weights_were_made():
+    images = torch.randint(0, 256, (9, 3, 6, 5), dtype=torch.uint8)
+    padded, chosen = nn.functional.pad(images, (2,) * 4), torch.tensor([4, 0, 7, 7])
+    recipe = train.Recipe(epochs=1, shift=2, mirror=True)
+    made = train.augment(padded, chosen, recipe, torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    down, right = torch.randint(0, 5, (2, 4, 1), generator=generator).tolist()
+    mirrored = torch.rand(4, 1, generator=generator) < 0.5
+    assert 0 < int(mirrored.sum()) < 4
+    for i, (y,), (x,), flip, image in zip(chosen, down, right, mirrored, made, strict=True):
+        cut = padded[i, :, y : y + 6, x : x + 5]
+        assert torch.equal(image, cut.flip(2) if flip else cut)
+
+
 def test_an_epoch_shows_every_image_once():
     images = Images(np.zeros((70, 1, 28, 28), np.uint8), np.arange(70, dtype=np.uint8))
     seen = [labels for _, labels in train.batches(images, "mnist", QUICK, torch.Generator(), 1)]
