@@ -89,6 +89,6 @@ class Counters(wiring.Component):
             read.addr.eq(self.bus.row),
         ]
         # Read, put into a register, chosen from.
-        row = Signal.like(read.data)
+        row = Signal.like(read.data, reset_less=True)
         word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
         m.d.sync += [row.eq(read.data), self.bus.r_data.eq(row[word])]

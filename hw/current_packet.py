@@ -44,7 +44,7 @@ class Left:
 class CurrentPacket:
     """What is known of the packet, in registers: the states and the link wait for it."""
 
-    FLAGGED = ("HEADER", "WRITE", "REFUSE", "ANSWER")
+    FLAGGED = ("HEADER", "WRITE", "REFUSE", "COUNT", "ANSWER")
 
     def __init__(self, m: Module, cfg: Config) -> None:
         self.m = m

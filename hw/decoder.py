@@ -143,13 +143,15 @@ class Decoder(wiring.Component):
             m.d.comb += self.i.ready.eq(1)
             with m.If(self.i.valid):
                 count.step()
+        incoming = data.View(isa.HEADER, word)
         with m.If(at["HEADER"]):
             m.d.comb += self.i.ready.eq(1)
+            count.set(incoming.length)
+        with m.If(at["COUNT"]):
+            count.set(words)
         with m.FSM():
             with m.State("HEADER"):
-                incoming = data.View(isa.HEADER, word)
                 m.d.sync += [packet.header.eq(incoming), packet.cause.eq(self.i.p.cause)]
-                count.set(incoming.length)
                 with m.If(self.i.valid):
                     packet.go("LOOK")
             self._check(m, packet, input_left, taking, arguments)
@@ -165,7 +167,7 @@ class Decoder(wiring.Component):
                 with m.Elif(~self.running):
                     m.d.sync += taking.eq(0)
                     packet.refuse(Cause.UNEXPECTED)
-            self._answers(m, answer, packet, memory, words)
+            self._answers(m, answer, packet, memory)
         return m
 
     def _reply(self, m: Module, answer: stream.Interface) -> None:
@@ -422,7 +424,6 @@ class Decoder(wiring.Component):
         answer: stream.Interface,
         packet: CurrentPacket,
         memory: data.View,
-        words: Signal,
     ) -> None:
         """Replies: a header and words, each as it is when it is taken."""
         count = packet.count
@@ -439,7 +440,6 @@ class Decoder(wiring.Component):
         with m.State("PREPARE"):
             packet.go("COUNT")
         with m.State("COUNT"):
-            count.set(words)
             packet.go("ANSWER")
         with m.State("ANSWER"):
             # Not yet compared a cycle before.

@@ -154,6 +154,8 @@ class Feeder(wiring.Component):
         prefetch = self.cfg.prefetch
         layer = Signal(isa.layer_layout(self.cfg), reset_less=True) if prefetch else self.layer
         active = Signal()
+        # The same as `~active`, for the many registers that copy the instruction.
+        copies = Signal(init=1)
         layer_first = Signal()
         pass_first = Signal()
         sum_first = Signal()
@@ -161,6 +163,7 @@ class Feeder(wiring.Component):
             n: Signal(layer[f"{n}_last"].shape(), name=f"{n}_left", reset_less=True)
             for n in isa.LEVELS
         }
+        first = {n: Signal(name=f"{n}_at_first", reset_less=True) for n in WINDOW}
         # The decision is the longest way of the core: what it needs is compared a cycle before.
         last = {n: Signal(name=f"{n}_at_last", reset_less=True) for n in isa.LEVELS}
         has_result, sum_last = (
@@ -236,13 +239,14 @@ class Feeder(wiring.Component):
                 m.d.sync += sum_first.eq(0)
         # What belongs to a layer is copied before it is known whether there is one.
         with m.If(~active):
-            m.d.sync += active.eq(self.layer_taken)
-            if prefetch:
-                m.d.sync += layer.eq(self.layer)
+            m.d.sync += [active.eq(self.layer_taken), copies.eq(~self.layer_taken)]
         with m.Elif(fire & ends):
-            m.d.sync += active.eq(0)
+            m.d.sync += [active.eq(0), copies.eq(1)]
+        if prefetch:
+            with m.If(copies):
+                m.d.sync += layer.eq(self.layer)
 
-        after = self._advance(m, layer, fire, active, counts, last, done)
+        after = self._advance(m, layer, fire, active, counts, last, first, done)
         with m.If(fire | ~active):
             m.d.sync += [
                 sum_last.eq(_all(after[n] for n in SUM)),
@@ -252,7 +256,7 @@ class Feeder(wiring.Component):
         self._slack(m, layer, active, fire, advancing, slack, some_earlier, lacking)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, active)
-        order = self._order(m, fire, active, tile_last, counts)
+        order = self._order(m, fire, active, tile_last, first)
         m.d.comb += [
             order.first.eq(sum_first),
             order.result.eq(sum_last),
@@ -315,7 +319,7 @@ class Feeder(wiring.Component):
 
     def _advance(
         self, m: Module, layer: data.View, fire: Value, active: Value, counts: dict, last: dict,
-        done: list[Value],
+        first: dict, done: list[Value],
     ) -> dict[str, Value]:  # fmt: skip
         """Counts the loops: one moves on when those inside it are at their last turn, and starts
         again behind its own. Returns which will be at their last turn behind this vector.
@@ -340,11 +344,13 @@ class Feeder(wiring.Component):
             again = ~active | last[n]
             m.d.comb += moved.eq(Mux(again, single, next_last))
             with m.If((fire & inner) | ~active):
-                m.d.sync += last[n].eq(moved)
-                with m.If(again):
-                    m.d.sync += [count.eq(AHEAD), next_last.eq(double)]
-                with m.Else():
-                    m.d.sync += [count.eq(count + 1), next_last.eq(count == layer[f"{n}_last"])]
+                m.d.sync += [
+                    last[n].eq(moved),
+                    next_last.eq(Mux(again, double, count == layer[f"{n}_last"])),
+                    count.eq(Mux(again, AHEAD, count + 1)),
+                ]
+                if n in WINDOW:
+                    m.d.sync += first[n].eq(again)
             after[n] = Mux(inner | ~active, moved, last[n])
             nexts.append(next_last)
         # The loops inside of a level can only all be at their last turn behind this vector if it is
@@ -404,7 +410,7 @@ class Feeder(wiring.Component):
         ]
 
     def _order(
-        self, m: Module, fire: Value, active: Value, tile_last: Value, counts: dict
+        self, m: Module, fire: Value, active: Value, tile_last: Value, first: dict
     ) -> data.View:  # fmt: skip
         """What the accumulators do with this vector; their address counts the vectors of a block's
         k."""
@@ -415,7 +421,7 @@ class Feeder(wiring.Component):
         m.d.comb += [
             order.valid.eq(fire),
             order.address.eq(address),
-            order.window_first.eq(_all(counts[n] == AHEAD for n in WINDOW)),
+            order.window_first.eq(_all(first.values())),
         ]
         return order
 

@@ -95,18 +95,18 @@ class Scratchpad(wiring.Component):
 
         at = Signal.like(address)
         m.d.sync += at.eq(address)
-        even, odd = (read.data.as_value() for read in reads)
-        in_odd = at[bits]
-
-        # A block RAM is slow: before the register only the two words change places, behind it the
-        # bytes are rotated.
-        turned = Signal(16 * cfg.bank_bytes, reset_less=True)
-        low = Signal(bits)
+        # A block RAM is slow: nothing is in front of the register behind it, which may be its own.
+        even, odd = (
+            Signal(8 * cfg.bank_bytes, name=name, reset_less=True) for name in ("even", "odd")
+        )
+        low = Signal(bits + 1)
         m.d.sync += [
-            turned.eq(Mux(in_odd, Cat(odd, even), Cat(even, odd))),
-            low.eq(at[:bits]),
+            *(kept.eq(read.data) for kept, read in zip((even, odd), reads, strict=True)),
+            low.eq(at[: bits + 1]),
         ]
-        m.d.comb += self.word.eq(turned[: 8 * cfg.bank_bytes].word_select(low[2:], 32))
+        turned = Signal(16 * cfg.bank_bytes)
+        m.d.comb += turned.eq(Mux(low[bits], Cat(odd, even), Cat(even, odd)))
+        m.d.comb += self.word.eq(turned[: 8 * cfg.bank_bytes].word_select(low[2:bits], 32))
         m.d.sync += self.bus.r_data.eq(self.word)
         # The bytes go round in two steps, the larger distances first.
         value, still = turned, bits // 2

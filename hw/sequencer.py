@@ -140,20 +140,21 @@ class Sequencer(wiring.Component):
             self._moves(m, came, coming, read.data)
         batches_left = Signal(32)
         ended = Signal()
-        op = self.layer.op
 
         # Those of the next run come only when none goes on.
         with m.If(self.batches_set | ended):
             m.d.sync += batches_left.eq(one_less_or(batches_left, self.running, self.batches))
 
         last = isa.length(isa.Op.LAYER)
+        op = isa.LAYER_FIELDS["op"]
+        first_word = words[-1] if cfg.prefetch else words[0]
         over = Signal()
         """What has come is the end, or no instruction at all: anything else would be run as nobody
         wrote it."""
         fetching = Signal()
         more = Signal()
         m.d.comb += [
-            over.eq((came != 0) & (op != isa.Op.LAYER.value)),
+            over.eq((came == 1) & (first_word[: op.width] != isa.Op.LAYER.value)),
             more.eq(fetching & (asked != last)),
         ]
         # Without a condition on all of it: that would come late.
@@ -163,7 +164,12 @@ class Sequencer(wiring.Component):
             coming.eq(more & ~over),
         ]
         with m.If(coming):
-            m.d.sync += words[came].eq(read.data)
+            if cfg.prefetch:
+                # Words move up as others come: one register behind the memory, which is slow.
+                m.d.sync += words.eq(Cat(words.as_value()[layouts.WORD.width :], read.data))
+            else:
+                # Most of the words are not kept at all.
+                m.d.sync += words[came].eq(read.data)
 
         with m.FSM():
             with m.State("STOPPED"):

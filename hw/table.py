@@ -82,7 +82,10 @@ class Table(wiring.Component):
             write.data.as_value().eq(self.bus.w_data.replicate(isa.TABLE_WORDS)),
             write.en.eq(chosen),
         ]
-        m.d.sync += self.entries[q].as_value().eq(read.data.as_value())
+        # Never reset, so that it may be the block RAM's own.
+        entry = Signal.like(read.data.as_value(), name=f"entry_{q}", reset_less=True)
+        m.d.sync += entry.eq(read.data.as_value())
+        m.d.comb += self.entries[q].as_value().eq(entry)
 
     def _bits(self, m: Module, q: int, address: Signal, chosen: Signal) -> None:
         """A memory of only those bits that mean something, which takes a block RAM less."""

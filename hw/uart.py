@@ -40,6 +40,8 @@ class UARTLink(wiring.Component):
         Cycles of a bit.
     slots
         Frames of 128 bytes kept for each direction.
+    slots_in_luts
+        In memories of LUTs, on parts that have them, in the place of block RAM.
 
     Attributes
     ----------
@@ -60,10 +62,13 @@ class UARTLink(wiring.Component):
     restart: Signal
     error: Signal
 
-    def __init__(self, cfg: Config, *, divisor: int, slots: int = 8) -> None:
+    def __init__(
+        self, cfg: Config, *, divisor: int, slots: int = 8, slots_in_luts: bool = False
+    ) -> None:
         check(cfg, divisor=divisor, slots=slots)
         self.divisor = divisor
         self.slots = slots
+        self.slots_in_luts = slots_in_luts
         super().__init__({
             "rx":      In(1),
             "tx":      Out(1),
@@ -77,8 +82,8 @@ class UARTLink(wiring.Component):
         m = Module()
         m.submodules.line_in = line_in = LineIn(self.divisor)
         m.submodules.deframer = deframer = Deframer()
-        m.submodules.inbox = inbox = Inbox(self.slots)
-        m.submodules.outbox = outbox = Outbox(self.slots)
+        m.submodules.inbox = inbox = Inbox(self.slots, in_luts=self.slots_in_luts)
+        m.submodules.outbox = outbox = Outbox(self.slots, in_luts=self.slots_in_luts)
         m.submodules.enframer = enframer = Enframer()
         m.submodules.line_out = line_out = LineOut(self.divisor)
 
@@ -126,9 +131,11 @@ class UARTCore(wiring.Component):
     running: Signal
     error: Signal
 
-    def __init__(self, cfg: Config, *, divisor: int, slots: int = 8) -> None:
+    def __init__(
+        self, cfg: Config, *, divisor: int, slots: int = 8, slots_in_luts: bool = False
+    ) -> None:
         self.core = Core(cfg)
-        self.link = UARTLink(cfg, divisor=divisor, slots=slots)
+        self.link = UARTLink(cfg, divisor=divisor, slots=slots, slots_in_luts=slots_in_luts)
         super().__init__({
             "rx":      In(1),
             "tx":      Out(1),

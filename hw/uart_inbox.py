@@ -34,8 +34,9 @@ class Inbox(wiring.Component):
         Something was damaged or missing since the link was opened.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, in_luts: bool = False) -> None:
         self.slots = slots
+        self.in_luts = in_luts
         super().__init__({
             "data":   In(8),
             "valid":  In(1),
@@ -56,7 +57,7 @@ class Inbox(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        write, read = memory(m, self.slots)
+        write, read = memory(m, self.slots, self.in_luts)
         is_open, asked = Signal(), Signal()
         # What a frame means is found out in one cycle and acted upon in the next.
         opened, heard, closed = Signal(), Signal(), Signal()

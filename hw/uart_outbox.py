@@ -26,8 +26,9 @@ class Outbox(wiring.Component):
         Frames, without flags and CRC.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, in_luts: bool = False) -> None:
         self.slots = slots
+        self.in_luts = in_luts
         super().__init__({
             "i":       In(layouts.LINK_STREAM),
             "header":  In(HEADER),
@@ -44,7 +45,7 @@ class Outbox(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        write, read = memory(m, self.slots)
+        write, read = memory(m, self.slots, self.in_luts)
         # Frames from `oldest` on are kept, those from `next` on are to be sent, and `fill` is the
         # number of the one that is being filled.
         oldest, next_, fill = Signal(SEQ), Signal(SEQ), Signal(SEQ)

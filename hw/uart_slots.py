@@ -18,9 +18,10 @@ SLOT_BITS = 7
 """Of the address of a byte in a slot."""
 
 
-def memory(m: Module, slots: int) -> tuple:
+def memory(m: Module, slots: int, in_luts: bool) -> tuple:
     """Adds the memory of slots to a module: its write port and its read port."""
-    m.submodules.memory = memory = Memory(shape=8, depth=slots << SLOT_BITS, init=[])
+    attrs = {"ram_style": "distributed"} if in_luts else {}
+    m.submodules.memory = memory = Memory(shape=8, depth=slots << SLOT_BITS, init=[], attrs=attrs)
     return memory.write_port(), memory.read_port()
 
 

@@ -1,6 +1,6 @@
 """Weight memory, and the loader that keeps the array's shadow filled."""
 
-from amaranth import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Signal
+from amaranth import Array, Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -66,8 +66,12 @@ class WeightMemory(wiring.Component):
                 bank.read_address.eq(Mux(self.running, late, self.bus.row)),
                 bank.row.eq(self.bus.row),
             ]
-            domain = "comb" if cfg.adder_tree else "sync"
-            m.d[domain] += self.w[p].eq(bank.r_data)
+            word: Value = bank.r_data
+            if not cfg.adder_tree:
+                # Never reset, so that it may be the block RAM's own.
+                word = Signal.like(bank.r_data, name=f"word_{p}", reset_less=True)
+                m.d.sync += word.eq(bank.r_data)
+            m.d.comb += self.w[p].as_value().eq(word)
             for i in range(cfg.port_words):
                 mine = slice(4 * i, min(4 * i + 4, cfg.cols))
                 selected = self.bus.write & (self.bus.word == p * cfg.port_words + i)

@@ -40,16 +40,14 @@ def draw(title: str, synthesis: Synthesis, placement: Placement | None, path: Pa
     _fill(axes["fill"], synthesis)
     if placement:
         floorplan.draw(axes["plan"], placement, colors, OTHERS)
-        speed = (
-            f"{placement.frequencies[placement.best]:.1f} MHz, the fastest of {_seeds(placement)}"
-        )
-        axes["plan"].set_title(f"floorplan: {speed}")
+        axes["plan"].set_title(f"floorplan: {_speed(placement)}")
     figure.savefig(path, dpi=100)
 
 
-def _seeds(placement: Placement) -> str:
+def _speed(placement: Placement) -> str:
     count = len(placement.frequencies)
-    return f"{count} seeds" if count > 1 else "one seed"
+    seeds = f", the fastest of {count} seeds" if count > 1 else ""
+    return f"{placement.frequencies[placement.best]:.1f} MHz{seeds}"
 
 
 def _colors(synthesis: Synthesis) -> dict[str, object]:

@@ -57,6 +57,22 @@ ECP5_MEMORIES = (
 )
 """What `synth_ecp5` does with them."""
 
+
+def mapped(command: str, *, wire: int) -> str:
+    """Yosys' commands, with what decides which ways are made short.
+
+    Most of a path is wires: a wire is taken to cost `wire` picoseconds, where Yosys thinks of an
+    empty part. The steps are those of its ``abc9.script.flow2``, which maps four times and keeps
+    the best.
+    """
+    mapping = f"&if -m -W {wire} {{D}} {{R}} -v; &mfs; &save"
+    steps = (
+        f"+&scorr; &sweep; &synch2 -K 6 -C 500; {mapping}; &dch -C 500; {mapping}; &load; &st; "
+        f"&sopb -R 10 -C 4; &synch2 -K 6 -C 500; {mapping}; &dch -C 500; {mapping}; &load"
+    )
+    return f'scratchpad -set abc9.script "{steps}"; {command}'
+
+
 DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
@@ -67,10 +83,7 @@ DEVICES: dict[str, Device] = {
             brams=30,
             sprams=4,
             # Without -dsp: the array has the blocks, two products in each, which Yosys cannot do.
-            # What a wire costs decides which ways are made short: most of a path on this part is
-            # wires. `flow2` maps three times and keeps the best.
-            synthesis="scratchpad -copy abc9.script.flow2 abc9.script; "
-            "scratchpad -set synth_ice40.abc9.W 2000; synth_ice40 -device u -abc9",
+            synthesis=mapped("synth_ice40 -device u -abc9", wire=2000),
             place=("--up5k", "--package", "sg48"),
             megahertz=48,
         ),
@@ -80,7 +93,7 @@ DEVICES: dict[str, Device] = {
             luts=24288,
             brams=56,
             sprams=0,
-            synthesis="synth_ecp5",
+            synthesis=mapped("synth_ecp5", wire=1000),
             memories=ECP5_MEMORIES,
             place=("--25k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,
@@ -91,7 +104,7 @@ DEVICES: dict[str, Device] = {
             luts=83640,
             brams=208,
             sprams=0,
-            synthesis="synth_ecp5",
+            synthesis=mapped("synth_ecp5", wire=1000),
             memories=ECP5_MEMORIES,
             place=("--85k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from host.synth import netlist
+from host.synth import netlist, output_registers
 from host.synth.devices import Device
 from host.synth.placement import Placement
 from host.synth.tools import SynthesisError, run, tool
@@ -39,8 +39,12 @@ READ = (
 WHOLE = (f"hierarchy -top {TOP}", "proc", "opt_expr", "opt_clean")
 """What Yosys does with it before its memories are mapped."""
 
-WRITE = (
-    "write_json netlist.json",
+WRITE = "write_json netlist.json"
+
+OUTPUT_REGISTERS = Path(output_registers.__file__).read_text()
+"""What is done to a netlist of an ECP5 before it is placed."""
+
+TO_VERILOG = (
     # A wire for each bit: bits of one vector that depend on each other are no loop.
     "splitnets",
     "opt_clean -purge",
@@ -161,15 +165,22 @@ def synthesize(
 def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Synthesis:
     """The netlist of a design in RTLIL."""
     memories = (*WHOLE, *device.memories) if device.memories else ()
-    script = "; ".join((*READ, *memories, f"{device.synthesis} -top {TOP}", *WRITE))
+    script = "; ".join((*READ, *memories, f"{device.synthesis} -top {TOP}", WRITE))
 
     def make(folder: Path) -> None:
         tell(f"running Yosys for {device.name}")
         (folder / "design.il").write_text(design)
         run("yosys", ["-q", "-l", "yosys.log", "-p", script], folder, "yosys.log")
         (folder / "design.il").unlink()
+        if device.family == "ecp5":
+            file = folder / "netlist.json"
+            made = json.loads(file.read_text())
+            output_registers.move_in(made)
+            file.write_text(json.dumps(made))
+        commands = "; ".join(("read_json netlist.json", *TO_VERILOG))
+        run("yosys", ["-q", "-l", "verilog.log", "-p", commands], folder, "verilog.log")
 
-    key = digest(design, script, tool("yosys").version)
+    key = digest(design, script, *TO_VERILOG, OUTPUT_REGISTERS, tool("yosys").version)
     return Synthesis(device, cached("netlist", key, make))
 
 

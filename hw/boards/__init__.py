@@ -33,6 +33,8 @@ class Board:
     """Resource of the LED that a damaged frame lights until the link is opened again."""
     slots: int = 8
     """Frames that the UART keeps for each direction."""
+    slots_in_luts: bool = False
+    """Where the core leaves no block RAM for them."""
     uart: tuple[str, str] | None = None
     """Pins (rx, tx) of connector ``io`` for an adapter, where the board itself has none."""
 
@@ -92,6 +94,8 @@ BOARDS: dict[str, Board] = {
             busy=("rgb_led", 0, "g"),
             error=("rgb_led", 0, "r"),
             uart=("0", "1"),
+            slots=4,
+            slots_in_luts=True,
         ),
     )
 }

@@ -89,7 +89,12 @@ class BoardTop(Elaboratable):
     def __init__(self, chosen: Board, cfg: Config, *, megahertz: float, baud: int) -> None:
         self.board = chosen
         self.dividers = dividers(chosen, megahertz)
-        self.core = UARTCore(cfg, divisor=divisor(self.dividers.output, baud), slots=chosen.slots)
+        self.core = UARTCore(
+            cfg,
+            divisor=divisor(self.dividers.output, baud),
+            slots=chosen.slots,
+            slots_in_luts=chosen.slots_in_luts,
+        )
         self._requested: dict[tuple[str, int], Any] = {}
 
     def elaborate(self, platform) -> Module:

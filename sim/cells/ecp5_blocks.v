@@ -223,10 +223,9 @@ module DP16KD(
   parameter INITVAL_3F = 320'h0;
 
   generate
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG"
-        || CSDECODE_A != "0b000" || CSDECODE_B != "0b000"
+    if (CSDECODE_A != "0b000" || CSDECODE_B != "0b000"
         || CLKAMUX != "CLKA" || CLKBMUX != "CLKB")
-      $error("DP16KD: this model has no output registers, chip selects or inverted clocks");
+      $error("DP16KD: this model has no chip selects or inverted clocks");
   endgenerate
 
   // Rows of four bytes of nine bits.
@@ -311,9 +310,15 @@ module DP16KD(
       $stop;
     end
   end
+  // The output registers, which the resets reach too.
+  reg [35:0] a_late = 0, b_late = 0;
+  always @(posedge CLKA) if (RSTA) a_late <= 0; else if (OCEA) a_late <= a_out;
+  always @(posedge CLKB) if (RSTB) b_late <= 0; else if (OCEB) b_late <= b_out;
+  wire [35:0] a_given = REGMODE_A == "OUTREG" ? a_late : a_out;
+  wire [35:0] b_given = REGMODE_B == "OUTREG" ? b_late : b_out;
   // An asynchronous reset also holds the output between two edges.
-  wire [35:0] a_held = RESETMODE == "ASYNC" && RSTA ? 36'b0 : a_out;
-  wire [35:0] b_held = RESETMODE == "ASYNC" && RSTB ? 36'b0 : b_out;
+  wire [35:0] a_held = RESETMODE == "ASYNC" && RSTA ? 36'b0 : a_given;
+  wire [35:0] b_held = RESETMODE == "ASYNC" && RSTB ? 36'b0 : b_given;
   wire [17:0] a_pins = WIDE_B ? b_held[17:0] : a_held[17:0];
   wire [17:0] b_pins = WIDE_B ? b_held[35:18] : b_held[17:0];
   assign {

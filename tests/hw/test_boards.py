@@ -133,3 +133,10 @@ def test_a_board_names_its_pins_and_constrains_its_oscillator(name):
     assert len(clocks) == 1
     assert chosen.clock in "".join(clocks[0])
     assert f"cell \\{'SB_PLL40_PAD' if name == 'icebreaker' else 'EHXPLLL'} " in design["rtlil"]
+
+
+def test_frames_are_kept_in_luts_where_the_core_leaves_no_block_ram():
+    for name, chosen in BOARDS.items():
+        text = json.loads(emit(name, named("tiny"), megahertz=48, baud=1_000_000))["rtlil"]
+        assert text.count('attribute \\ram_style "distributed"') >= 2 * chosen.slots_in_luts
+        assert ('"distributed"' in text) == chosen.slots_in_luts

@@ -61,20 +61,26 @@ def test_a_counter_counts_up_with_a_carry_through_all_bits_or_takes_a_value(widt
         count = value if load else (count + 1) % (1 << width)
 
 
+class More(wiring.Component):
+    """One more than `count`."""
+
+    count: Signal
+    more: Signal
+
+    def __init__(self, width: int) -> None:
+        super().__init__({"count": In(width), "more": Out(width)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.more.eq(next_of(self.count))
+        return m
+
+
 @pytest.mark.parametrize("width", [1, 5, CHAIN, CHAIN + 1, 32, 40])
 def test_one_more_is_carried_through_all_chains(width):
     ends = [(1 << bits) - near for bits in range(width + 1) for near in (0, 1, 2)]
     values = sorted({value % (1 << width) for value in ends})
 
-    class More(wiring.Component):
-        count: In(width)
-        more: Out(width)
-
-        def elaborate(self, platform: object) -> Module:
-            m = Module()
-            m.d.comb += self.more.eq(next_of(self.count))
-            return m
-
-    dut = More()
+    dut = More(width)
     seen = play(dut, [(dut.count, values)], [dut.more], len(values))
     assert [got for (got,) in seen] == [(value + 1) % (1 << width) for value in values]
