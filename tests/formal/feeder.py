@@ -45,6 +45,7 @@ def loops_match(check: Checks, dut: Feeder) -> None:
     active = inside["active"]
     # The copy of the instruction, for which Amaranth finds no name in the gateware.
     layer: Any = data.View(dut.layer.shape(), inside["$signal"])
+    check.prove(inside["copies"] == ~active)
     turns = {n: layer[f"{n}_last"] for n in isa.LEVELS}
     single = Cat(turns[n] == 0 for n in isa.LEVELS)
     lasts = Cat(inside[f"{n}_at_last"] for n in isa.LEVELS)
@@ -52,6 +53,7 @@ def loops_match(check: Checks, dut: Feeder) -> None:
         count, last = inside[f"{n}_left"], turns[n]
         same = (
             (lasts[i] == (count == (last + AHEAD)[: len(count)]))
+            & ((count - AHEAD)[: len(count)] <= last)
             & (inside[f"{n}_next_last"] == (count == (last + AHEAD - 1)[: len(count)]))
             & (~single[i] | lasts[i])
             & (inside[f"{n}_single"] == single[i])
@@ -59,6 +61,8 @@ def loops_match(check: Checks, dut: Feeder) -> None:
             & (inside[f"{n}_double"] == (last == 1))
         )
         check.prove(~active | same)
+        if n in WINDOW:
+            check.prove(~active | (inside[f"{n}_at_first"] == (count == AHEAD % (1 << len(count)))))
         check.prove(inside[f"{n}_done"] == lasts[: i + 1].all())
     at_last: dict[str, Any] = dict(zip(isa.LEVELS, lasts, strict=True))
     check.prove(inside["sum_last"] == Cat(at_last[n] for n in SUM).all())
