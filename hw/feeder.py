@@ -246,14 +246,14 @@ class Feeder(wiring.Component):
             with m.If(copies):
                 m.d.sync += layer.eq(self.layer)
 
-        after = self._advance(m, layer, fire, active, counts, last, first, done)
+        after = self._advance(m, layer, fire, active, copies, counts, last, first, done)
         with m.If(fire | ~active):
             m.d.sync += [
                 sum_last.eq(_all(after[n] for n in SUM)),
                 self.more_tiles.eq(~_all(after[n] for n in ("tile", *SUM))),
                 has_result.eq(_all(after[n] for n in (*SUM, *WINDOW))),
             ]
-        self._slack(m, layer, active, fire, advancing, slack, some_earlier, lacking)
+        self._slack(m, layer, active, copies, fire, after, tile_last, slack, some_earlier, lacking)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, active)
         order = self._order(m, fire, active, tile_last, first)
@@ -298,28 +298,34 @@ class Feeder(wiring.Component):
         return full, some_earlier, none, lacking
 
     def _slack(
-        self, m: Module, layer: data.View, active: Value, fire: Value, advancing: dict,
-        slack: Signal, some_earlier: Signal, lacking: Signal,
+        self, m: Module, layer: data.View, active: Value, copies: Value, fire: Value, after: dict,
+        tile_last: Value, slack: Signal, some_earlier: Signal, lacking: Signal,
     ) -> None:  # fmt: skip
         """Keeps the difference between `allow` and the results of earlier layers on their way, so
         that the decision needs its sign alone."""
-        step = Signal(signed(len(layer.allow_slice)))
-        for n in isa.ALLOW_LEVELS:
-            with m.If(advancing[n]):
-                m.d.comb += step.eq(layer[f"allow_{n}"].as_signed())
+        # Which of these loops would move on is known a cycle before whether one does.
+        step = Signal(signed(len(layer.allow_slice)), reset_less=True)
+        at_work = {
+            n: Mux(copies, self.layer[f"allow_{n}"], layer[f"allow_{n}"]) for n in isa.ALLOW_LEVELS
+        }
+        by_slice, by_kernel_y, by_block = at_work.values()
+        with m.If(fire | ~active):
+            m.d.sync += step.eq(
+                Mux(~after["slice"], by_slice, Mux(~after["kernel_y"], by_kernel_y, by_block))
+            )
         start, move = Signal.like(slack), Signal.like(slack)
         retired = Signal()
         m.d.comb += [
             start.eq(Mux(active, slack, self.layer.allow.as_signed())),
-            move.eq(Mux(active, Mux(fire, step, 0), lacking)),
+            move.eq(Mux(active, Mux(fire & tile_last, step, 0), lacking)),
             retired.eq(self.retired & (some_earlier | ~active)),
         ]
         # One adder: the bit below the others carries what has been retired.
         m.d.sync += slack.eq((Cat(retired, start) + Cat(retired, move))[1:])
 
     def _advance(
-        self, m: Module, layer: data.View, fire: Value, active: Value, counts: dict, last: dict,
-        first: dict, done: list[Value],
+        self, m: Module, layer: data.View, fire: Value, active: Value, copies: Value,
+        counts: dict, last: dict, first: dict, done: list[Value],
     ) -> dict[str, Value]:  # fmt: skip
         """Counts the loops: one moves on when those inside it are at their last turn, and starts
         again behind its own. Returns which will be at their last turn behind this vector.
@@ -331,7 +337,7 @@ class Feeder(wiring.Component):
         for i, n in enumerate(isa.LEVELS):
             count, inner = counts[n], done[i]
             single, singles, double = (
-                self._kept(m, f"{n}_{what}", ports[i], active)
+                self._kept(m, f"{n}_{what}", ports[i], copies)
                 for what, ports in (
                     ("single", self.single),
                     ("singles", self.singles),
@@ -365,14 +371,14 @@ class Feeder(wiring.Component):
             ]
         return after
 
-    def _kept(self, m: Module, name: str, port: Value, active: Value) -> Value:
+    def _kept(self, m: Module, name: str, port: Value, copies: Value) -> Value:
         """What the sequencer says of the layer: copied, where the next one is fetched meanwhile."""
         if not self.cfg.prefetch:
             return port
         kept = Signal.like(port, name=name, reset_less=True)
-        with m.If(~active):
+        with m.If(copies):
             m.d.sync += kept.eq(port)
-        return Mux(active, kept, port)
+        return Mux(copies, port, kept)
 
     def _result(
         self, m: Module, layer: data.View, layer_first: Value, push: Value, tile_done: Value,
