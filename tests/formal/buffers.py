@@ -1,16 +1,13 @@
 """Buffers between components lose nothing, invent nothing and keep the order."""
 
 from functools import partial
-from typing import Any
 
 from amaranth import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hw.feeder import Feeder
 from hw.results import Results
-from tests.formal.control import comparisons_match
 from tests.formal.harness import Checks
 from tests.formal.prove import Bug, Task
 from tests.formal.streams import SMALL, made
@@ -80,38 +77,6 @@ def results_kept(check: Checks, dut: Results) -> None:
     check.prove(~asked | (dut.o[0].as_unsigned() == kept))
 
 
-def result_addresses(check: Checks, dut: Feeder) -> None:
-    """Target of a result = first target + the moves of all loops that a result ends.
-
-    Of layers in which each vector gives a result; moves are free, turns at most two in each loop.
-    """
-    m, width, loops = check.m, dut.cfg.address_width, ("x", "y", "tile", "block")
-    layer: Any = dut.layer
-    for name in ("window_x", "window_y", "slice", "kernel_y"):
-        check.assume(layer[f"{name}_last"] == 0)
-    moves = {n: check.any_constant(width, f"move_of_{n}") for n in loops}
-    lasts = {n: check.any_constant(1, f"turns_of_{n}") for n in loops}
-    target = check.any_constant(width, "first_target")
-    for n in loops:
-        check.assume((layer[f"move_{n}"][:width] == moves[n]) & (layer[f"{n}_last"] == lasts[n]))
-    check.assume((layer.target[:width] == target) & ~dut.emit_read & ~dut.retired)
-    comparisons_match(check, dut)
-    turns = {n: check.register(1, f"result_turn_{n}") for n in loops}
-    wanted = check.register(width, "wanted")
-    # A loop that ends takes nothing back: the move of the next one is given with that in mind.
-    carry: Any = dut.result_push
-    for n in loops:
-        with m.If(carry & (turns[n] != lasts[n])):
-            m.d.sync += wanted.eq(wanted + moves[n])
-        with m.If(carry):
-            m.d.sync += turns[n].eq(Mux(turns[n] == lasts[n], 0, 1))
-        carry = carry & (turns[n] == lasts[n])
-    # Results are a cycle behind: that of the last vector of a layer goes while the next one comes.
-    with m.If(check.before(dut.layer_taken)):
-        m.d.sync += wanted.eq(target)
-    check.prove(~dut.result_push | (dut.result.target == wanted))
-
-
 TASKS = [
     Task(
         "orders of results", partial(made, Orders, in_order),
@@ -123,10 +88,5 @@ TASKS = [
         "results", partial(made, partial(Results, SMALL), results_kept),
         "bmc", 12, "a result is read as it was written, until its place is needed again",
         Bug("hw.results", "next_index + self.push[c]", "next_index + self.push[0]"),
-    ),
-    Task(
-        "result addresses", partial(made, partial(Feeder, SMALL), result_addresses),
-        "bmc", 11, "targets of results are those of the loop nest",
-        Bug("hw.feeder", "layer.target, target + move", "layer.target, target - move"),
     ),
 ]  # fmt: skip

@@ -4,22 +4,20 @@ end."""
 from functools import partial
 from typing import Any
 
-from amaranth import Cat, Const, Mux, Signal, Value
+from amaranth import Mux, Value
 from amaranth.lib import data
 
 from hw import isa
 from hw.decoder import Decoder
-from hw.feeder import Feeder
 from hw.inputs import Inputs
 from hw.outputs import Outputs
 from hw.packets import PacketBuffer
 from hw.sequencer import Sequencer
 from hw.weights import Loader
+from tests.formal.feeder import comparisons_match
 from tests.formal.harness import Checks
 from tests.formal.prove import Bug, Task
 from tests.formal.streams import SMALL, made, ring_of_inputs
-
-ONE_COPY = SMALL.with_fields({"prefetch": 0})
 
 
 class ShortPackets:
@@ -156,87 +154,6 @@ def ring_in_memory(check: Checks, dut: Decoder) -> None:
     check.prove(~begin | (good & (ring.address[:2] == 0)))
 
 
-def results_fit(check: Checks, dut: Feeder) -> None:
-    """Never more results on the way than the buffer behind the accumulators holds."""
-    pending, earlier = check.inside["pending"], check.inside["earlier"]
-    check.assume(~dut.retired | (pending != 0))
-    check.prove(pending <= dut.cfg.result_depth)
-    check.prove(earlier <= pending)
-    check.prove(~dut.idle | (pending == 0))
-    # What is compared a cycle before is what it says.
-    check.prove(check.inside["full"] == (pending == dut.cfg.result_depth))
-    check.prove(check.inside["none"] == (pending == 0))
-    check.prove(check.inside["some_earlier"] == (earlier != 0))
-    check.prove(~check.inside["ends"] | check.inside["has_result"])
-
-
-def nested_addresses(check: Checks, dut: Feeder) -> None:
-    """Address of a vector = source + the strides of all loops times their turns, as promised.
-
-    The instruction holds steps; strides are free, turns at most two in each loop. Addresses count
-    modulo the memory, so how wide they are does not matter.
-    """
-    m, width = check.m, dut.cfg.address_width
-    strides = {n: check.any_constant(width, f"stride_{n}") for n in isa.LEVELS}
-    lasts = {n: check.any_constant(1, f"last_{n}") for n in isa.LEVELS}
-    source = check.any_constant(width, "source")
-    layer = dut.layer
-    moved: Any = 0
-    for n in isa.LEVELS:
-        step = Signal(width, name=f"step_of_{n}")
-        m.d.comb += step.eq(strides[n] - moved)
-        check.assume(layer[f"step_{n}"] == step)
-        check.assume(layer[f"{n}_last"] == lasts[n])
-        moved = moved + Mux(lasts[n], strides[n], 0)
-    check.assume((layer.source == source) & ~layer.src_input)
-    if not dut.cfg.prefetch:
-        # The sequencer's side, which tests/hw holds to it.
-        asked = check.before(dut.level)
-        for i, n in enumerate(isa.LEVELS):
-            check.assume((asked != i) | (dut.step == layer[f"step_{n}"]))
-    check.assume(~dut.emit_read & ~dut.retired)
-    comparisons_match(check, dut)
-    turns = {n: check.register(1, f"turn_{n}") for n in isa.LEVELS}
-    # In two halves, which are far easier than the whole: the address is the sum of the steps so
-    # far, and that sum is the one of the strides.
-    steps, strided = check.register(width, "steps"), Const(0, width)
-    carry: Any = dut.vector_valid
-    for n in isa.LEVELS:
-        strided = strided + Mux(turns[n], strides[n], 0)
-        with m.If(carry & (turns[n] != lasts[n])):
-            m.d.sync += steps.eq(steps + layer[f"step_{n}"])
-        with m.If(carry):
-            m.d.sync += turns[n].eq(Mux(turns[n] == lasts[n], 0, 1))
-        carry = carry & (turns[n] == lasts[n])
-    with m.If(carry):
-        m.d.sync += steps.eq(0)
-    check.prove(~dut.vector_valid | (dut.vector.address == (source + steps)[:width]))
-    check.prove(steps == strided[:width])
-
-
-def comparisons_match(check: Checks, dut: Feeder | Sequencer) -> None:
-    """What comes beside a whole instruction, compared a cycle before, is what it says of it.
-
-    Promised by the sequencer, which is proven, and relied on by the feeder.
-    """
-    layer = dut.layer
-    single = Cat(layer[f"{n}_last"] == 0 for n in isa.LEVELS)
-    same = (
-        (dut.single == single)
-        & (dut.singles == Cat(single[: i + 1].all() for i in range(len(single))))
-        & (dut.double == Cat(layer[f"{n}_last"] == 1 for n in isa.LEVELS))
-        & (dut.emits == (layer.emit_words != 0))
-    )
-    if isinstance(dut, Sequencer):
-        check.prove(~dut.valid | same)
-    elif not dut.cfg.prefetch:
-        # Nobody copies them: they hold as long as the instruction does.
-        check.assume(same)
-    else:
-        # Without weights taken there is no instruction yet, whatever the words are.
-        check.assume(~(dut.layer_valid & dut.weights_taken) | same)
-
-
 def sequencer_returns(check: Checks, dut: Sequencer) -> None:
     """No state lasts: a fetch ends by itself, and every other state as soon as it is answered."""
     words = isa.length(isa.Op.LAYER)
@@ -319,24 +236,6 @@ TASKS = [
         "a run starts only with input slots in the scratchpad",
         Bug("hw.decoder", "with m.If(end > size):", "with m.If(end > size + 1):", 16),
         mode="bmc", depth=16,
-    ),
-    task(
-        "results on the way", partial(Feeder, SMALL), results_fit,
-        "results never overrun their buffer",
-        Bug("hw.feeder", "full.eq(pending == depth - 1)", "full.eq(pending == depth)"),
-        quick=True,
-    ),
-    task(
-        "vector addresses", partial(Feeder, SMALL), nested_addresses,
-        "addresses of vectors are those of the loop nest",
-        Bug("hw.feeder", "Mux(emit | first, base, address)", "Mux(emit, base, address)"),
-        mode="bmc", depth=9,
-    ),
-    task(
-        "vector addresses, one copy", partial(Feeder, ONE_COPY), nested_addresses,
-        "without prefetch, too, addresses of vectors are those of the loop nest",
-        Bug("hw.feeder", "number.eq(i)", "number.eq(i ^ 1)"),
-        mode="bmc", depth=9,
     ),
     task(
         "sequencer", partial(Sequencer, SMALL), sequencer_returns,

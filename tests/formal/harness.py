@@ -1,7 +1,7 @@
 """Harnesses: a component whose inputs are free, what is assumed of them, and what must follow."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from amaranth import Cat, Module, Signal, Value
@@ -86,6 +86,15 @@ class Checks:
         return ~waiting | (Value.cast(stream.valid) & same)
 
 
+def signals(fragment: Fragment, prefix: str = "") -> Iterator[tuple[str, Signal]]:
+    """What is driven inside, by name: that of a part of it has the part's name and a dot before."""
+    for statements in fragment.statements.values():
+        for signal in statements._lhs_signals():
+            yield prefix + signal.name, signal
+    for part, name, *_ in fragment.subfragments:
+        yield from signals(part, f"{prefix}{name}.")
+
+
 class Harness(wiring.Component):
     """A component whose inputs are free in every cycle, and properties of it."""
 
@@ -96,11 +105,7 @@ class Harness(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         fragment = Fragment.get(self.dut, platform)
-        inside = {
-            signal.name: signal
-            for statements in fragment.statements.values()
-            for signal in statements._lhs_signals()
-        }
+        inside = dict(signals(fragment))
         m.submodules.dut = fragment
         for _, member, port in self.dut.signature.flatten(self.dut):
             if member.flow == In:

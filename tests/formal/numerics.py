@@ -166,7 +166,7 @@ def serial_of(acc_width: int, multiplier_width: int) -> Harness:
 
 
 TIES_UP = Bug(
-    "hw.serial_requant", "(Array(below)[place] | low[0])", "1", Narrow(4, 2).requant_cycles + 3
+    "hw.serial_requant", "(below | low[0])", "1", Narrow(4, 2).requant_cycles + 3
 )  # fmt: skip
 ROUNDED_UP = Bug("hw.requant", "guard & (sticky | floor[0])", "guard", Requant.LATENCY + 2)
 UNSIGNED = Bug(

@@ -5,7 +5,9 @@ from typing import Any
 
 from amaranth import Cat, Value
 
+from hw import isa
 from hw.config import Config
+from hw.current_packet import CurrentPacket
 from hw.decoder import Decoder
 from hw.inputs import Inputs
 from hw.link import LinkIn, LinkOut
@@ -78,12 +80,19 @@ def decoder(check: Checks, dut: Decoder) -> None:
     for bus in dut.buses:
         check.assume(~waiting | (bus.r_data == check.before(bus.r_data)))
     check.prove(check.held(dut.o))
+    # Each register of a state is that state, and a header has one opcode.
+    check.prove(check.known_state())
+    for name in CurrentPacket.FLAGGED:
+        check.prove(check.inside[f"at_{name.lower()}"] == check.state(name))
+    opcodes = Cat(check.inside[f"is_{packet.name.lower()}"] for packet in isa.Packet)
+    check.prove((opcodes & (opcodes - 1)[: len(opcodes)]) == 0)
+    check.prove(~check.inside["arguments.wanted"] | check.state("ARGUMENTS"))
     left, some, taking = (check.inside[n] for n in ("left", "some_left", "taking"))
     # What is compared a cycle before is what it says, but in the cycle behind the count's start.
-    compared = check.past & check.before(~check.state("HEADER", "PREPARE"))
+    compared = check.past & check.before(~check.state("HEADER", "COUNT"))
     check.prove(~compared | (some == (left != 0)))
     check.prove(~compared | (check.inside["last_left"] == (left == 1)))
-    check.prove(~check.state("CHECK", "INPUT", "WORDS") | compared)
+    check.prove(~check.state("CHECK", "WRITE", "REFUSE", "INPUT", "WORDS") | compared)
     check.prove(~taking | (check.state("INPUT") & some))
     # A run that ends drops the input that is left, and so does one that a reset waits for.
     goes_on = check.before(dut.running) & dut.running & ~check.before(dut.reset_waits)
