@@ -36,6 +36,38 @@ def results_fit(check: Checks, dut: Feeder) -> None:
     check.prove(~ends | check.inside["has_result"])
 
 
+def copied(check: Checks, dut: Feeder) -> Any:
+    """The copy of the instruction, for which Amaranth finds no name in the gateware."""
+    return data.View(dut.layer.shape(), check.inside["$signal"])
+
+
+def earlier_results(check: Checks, dut: Feeder) -> None:
+    """`slack` is what the instruction allows to be missing behind its loops' moves so far, less the
+    results of earlier layers on their way."""
+    results_fit(check, dut)
+    m, inside, layer = check.m, check.inside, copied(check, dut)
+    active, slack = inside["active"], inside["slack"]
+    last = {n: inside[f"{n}_at_last"] for n in isa.LEVELS}
+    moves = {n: layer[f"allow_{n}"].as_signed() for n in isa.ALLOW_LEVELS}
+    allowed = check.register(slack.shape(), "allowed")
+    with m.If(~active):
+        m.d.sync += allowed.eq(dut.layer.allow.as_signed())
+    for n, move in moves.items():
+        inner = isa.LEVELS[: isa.LEVELS.index(n)]
+        with m.If(dut.fed & Cat(last[i] for i in inner).all() & ~last[n]):
+            m.d.sync += allowed.eq(allowed + move)
+    # Which of them would move on is known a cycle before whether one does.
+    step = Mux(
+        ~last["slice"],
+        moves["slice"],
+        Mux(~last["kernel_y"], moves["kernel_y"], moves["block"]),
+    )
+    check.prove(~active | (inside["step"] == step))
+    earlier = inside["earlier"]
+    check.prove(~active | (slack == (allowed - earlier)[: len(slack)].as_signed()))
+    check.prove(~dut.fed | (earlier == 0) | (slack >= 0))
+
+
 def loops_match(check: Checks, dut: Feeder) -> None:
     """What is known of a loop a turn before it is asked for is what its count says.
 
@@ -43,8 +75,7 @@ def loops_match(check: Checks, dut: Feeder) -> None:
     """
     inside = check.inside
     active = inside["active"]
-    # The copy of the instruction, for which Amaranth finds no name in the gateware.
-    layer: Any = data.View(dut.layer.shape(), inside["$signal"])
+    layer = copied(check, dut)
     check.prove(inside["copies"] == ~active)
     turns = {n: layer[f"{n}_last"] for n in isa.LEVELS}
     single = Cat(turns[n] == 0 for n in isa.LEVELS)
@@ -177,6 +208,12 @@ TASKS = [
         "results on the way", partial(made, partial(Feeder, SMALL), results_fit),
         "prove", 2, "results never overrun their buffer",
         Bug("hw.feeder", "full.eq(pending == depth - 1)", "full.eq(pending == depth)"),
+        quick=True,
+    ),
+    Task(
+        "results of earlier layers", partial(made, partial(Feeder, SMALL), earlier_results),
+        "prove", 2, "a vector waits for as many results as its instruction says",
+        Bug("hw.feeder", "Mux(fire & tile_last, step, 0)", "Mux(fire, step, 0)"),
         quick=True,
     ),
     Task(

@@ -105,7 +105,10 @@ class Harness(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         fragment = Fragment.get(self.dut, platform)
-        inside = dict(signals(fragment))
+        inside: dict[str, Signal] = {}
+        for name, signal in signals(fragment):
+            # The first of a name has it; whoever is after another one will find that it is not.
+            inside.setdefault(name, signal)
         m.submodules.dut = fragment
         for _, member, port in self.dut.signature.flatten(self.dut):
             if member.flow == In:
