@@ -175,13 +175,25 @@ def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Synthesis:
         if device.family == "ecp5":
             file = folder / "netlist.json"
             made = json.loads(file.read_text())
-            output_registers.move_in(made)
+            output_registers.move_in(made["modules"][TOP])
             file.write_text(json.dumps(made))
-        commands = "; ".join(("read_json netlist.json", *TO_VERILOG))
-        run("yosys", ["-q", "-l", "verilog.log", "-p", commands], folder, "verilog.log")
 
-    key = digest(design, script, *TO_VERILOG, OUTPUT_REGISTERS, tool("yosys").version)
+    key = digest(design, script, OUTPUT_REGISTERS, tool("yosys").version)
     return Synthesis(device, cached("netlist", key, make))
+
+
+def verilog_of(built: Synthesis) -> str:
+    """The netlist as it is placed, for a simulator."""
+    source = (built.folder / "netlist.json").read_bytes()
+    commands = "; ".join(("read_json netlist.json", *TO_VERILOG))
+
+    def make(folder: Path) -> None:
+        (folder / "netlist.json").write_bytes(source)
+        run("yosys", ["-q", "-l", "yosys.log", "-p", commands], folder, "yosys.log")
+        (folder / "netlist.json").unlink()
+
+    key = digest(source, commands, tool("yosys").version)
+    return (cached("verilog-netlist", key, make) / "netlist.v").read_text()
 
 
 def _placed(

@@ -11,14 +11,14 @@ from typing import Any
 BLOCK, FLIP_FLOP = "DP16KD", "TRELLIS_FF"
 
 
-def move_in(netlist: dict[str, Any]) -> int:
-    """Changes a netlist as Yosys' ``write_json`` has it, and returns how many flip-flops have gone.
+def move_in(module: dict[str, Any]) -> int:
+    """Changes a flat module as Yosys' ``write_json`` has it, and returns how many flip-flops have
+    gone.
 
     Of a block RAM all outputs that anything reads must go into a flip-flop each, and nowhere else,
     that takes its data in every cycle of the same clock, is never set or reset, and begins with 0,
     as the output register does.
     """
-    (module,) = (m for m in netlist["modules"].values() if m.get("attributes", {}).get("top"))
     cells = module["cells"]
     readers: dict[int, list[str]] = defaultdict(list)
     for name, cell in cells.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from host.errors import LeptonError
 from host.synth.devices import Device
-from host.synth.flow import Tell, synthesize
+from host.synth.flow import Tell, synthesize, verilog_of
 from hw.config import Config
 from sim import build, cells, toolchain
 from sim.errors import SimulationError
@@ -25,7 +25,7 @@ def library(cfg: Config, device: Device, *, tell: Tell = print) -> Path:
     """The simulation library of a configuration's netlist, built unless the cache has it."""
     built = synthesize(cfg, device, pins=False, tell=tell)
     try:
-        text = (built.folder / "netlist.v").read_text() + cells.models(device.family)
+        text = verilog_of(built) + cells.models(device.family)
         return build.compile_library(text, flags=FLAGS, optimize=OPTIMIZE, progress=tell)
     except SimulationError as error:
         raise LeptonError(f"the netlist for {device.name} cannot be simulated: {error}") from error

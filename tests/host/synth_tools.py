@@ -19,8 +19,7 @@ cells = {f"core.runner.lanes.lane_0.array.sums_{KIND}_{i}": {
     "type": "LUT4", "parameters": {}, "attributes": {},
     "connections": {"A": [2], "Z": [3 + i]}, "port_directions": {"A": "input", "Z": "output"},
 } for i in range(LUTS)}
-json.dump({"modules": {"lepton": {"cells": cells}}}, open("netlist.json", "w"))
-open("netlist.v", "w").write("module lepton; endmodule")
+json.dump({"modules": {"lepton": {"ports": {}, "cells": cells}}}, open("netlist.json", "w"))
 """
 
 NEXTPNR = """

@@ -34,16 +34,14 @@ def netlist(width: str = "10010") -> dict:
         )
         for i in range(2)
     }
-    top = {
-        "attributes": {"top": "1"},
+    return {
         "ports": {"q": {"direction": "output", "bits": [20, 21]}},
         "cells": {"block": block, **flip_flops},
     }
-    return {"modules": {"top": top, "model": {"attributes": {}, "cells": {}, "ports": {}}}}
 
 
 def cells(made: dict) -> dict:
-    return made["modules"]["top"]["cells"]
+    return made["cells"]
 
 
 def test_flip_flops_behind_a_block_ram_become_its_output_registers():
@@ -73,7 +71,7 @@ def changed(what: str) -> dict:
     if what == "another reader":
         cells(made)["lut"] = cell("LUT4", {"Z": 30}, {"A": 11})
     elif what == "a port":
-        made["modules"]["top"]["ports"]["raw"] = {"direction": "output", "bits": [11]}
+        made["ports"]["raw"] = {"direction": "output", "bits": [11]}
     elif what == "a table":
         cells(made)["ff1"] = cell("LUT4", {"Z": 21}, {"A": 11})
     elif what == "another clock":
