@@ -170,7 +170,7 @@ class _Model:
             end, swap = self._layer(self.layers[index], take + 1, loaded + self.load)
             self.activity.layers.add(take + 1, end + 1)
             # The next instruction is fetched while this one is at work, or behind it.
-            freed = take if self.program.config.prefetch else end + 1
+            freed = take if self.program.config.prefetch else end + Feeder.FREED
             valid = freed + Sequencer.FETCH
             if index == len(self.layers) - 1:
                 valid += Sequencer.END_FETCH

@@ -69,6 +69,9 @@ class Feeder(wiring.Component):
 
     LATENCY = 2
 
+    FREED = 1
+    """Cycles from the last vector of a layer to `layer_free`, without ``cfg.prefetch``."""
+
     layer: data.View
     single: Signal
     singles: Signal

@@ -91,6 +91,7 @@ class PacketBuffer(wiring.Component):
             m.d.sync += aside.eq(given)
         with m.If(leaves | deliver):
             m.d.sync += aside_valid.eq(leaves & (aside_valid == deliver))
+
         resets = Signal(range(RESETS + 1))
         """Of those stored, and of the one that has left and is at work."""
         reset_came = Signal()

@@ -13,6 +13,7 @@ from host.errors import LeptonError
 from hw import isa
 from hw.accumulator import Accumulators
 from hw.config import Config
+from hw.feeder import Feeder
 from hw.sequencer import Sequencer
 
 SERIAL_JOB = 200
@@ -133,7 +134,7 @@ def _cost(
     total = count = 0
     load, beats = cfg.load_cycles, cfg.beats * cfg.requant_cycles
     waiting = cfg.result_depth * beats
-    behind = Sequencer.FETCH + 1 + load
+    behind = Feeder.FREED + Sequencer.FETCH + load
     for some_tiles, tile_jobs in tiles:
         for positions, some_blocks, block_jobs in blocks:
             vectors = positions * window

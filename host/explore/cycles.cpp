@@ -15,7 +15,7 @@ struct Layer {  // int64 each, in the order of FIELDS in sketch.py
 struct Machine {  // in the order of _stamps in cycles.py
     i64 latency, load, depth, fetch, end_fetch, retire, release, run_check, read, read_to_stamp,
         packet_words, beat_words, slots, slot_words, batches, slots_per_batch, packet_stored,
-        packet_header, prefetch, value;
+        packet_header, prefetch, freed, value;
 };
 
 namespace {
@@ -175,7 +175,7 @@ struct Model {
             // Nothing is fed until then: words of output that are read meanwhile cost nothing.
             while (steal < steals.size() && steals[steal] < took + 1) ++steal;
             layer(layers[index], took + 1, loaded + m.load, end, swap);
-            valid = (m.prefetch ? took : end + 1) + m.fetch + (index == count - 1 ? m.end_fetch : 0);
+            valid = (m.prefetch ? took : end + m.freed) + m.fetch + (index == count - 1 ? m.end_fetch : 0);
         }
     }
 };

@@ -34,6 +34,7 @@ from host.explore.style import style
 from host.qgraph import QGraph
 from hw import isa
 from hw.config import LIMITS, Config
+from hw.feeder import Feeder
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
 from sim import toolchain
@@ -243,7 +244,7 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
             Sequencer.END_FETCH, retire(cfg), Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
             READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
             where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER, cfg.prefetch, cfg.requant_cycles,
+            PACKET_STORED, PACKET_HEADER, cfg.prefetch, Feeder.FREED, cfg.requant_cycles,
         ],
         np.int64,
     )  # fmt: skip
