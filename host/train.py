@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,14 +19,16 @@ from host.checkpoint import Checkpoint
 from host.data import Images
 from host.errors import LeptonError
 from host.monitor import Monitor, ProgressBar, TensorBoard
+from host.muon import RATE, Muon
 
+Optimizer = Literal["adamw", "muon"]
 Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 """The scalar to minimize, from the module, a normalized batch and its labels."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: AdamW under a one-cycle schedule on shifted, maybe mirrored images."""
+    """How to train, under a one-cycle schedule on shifted, maybe mirrored images."""
 
     epochs: int
     batch: int = 128
@@ -33,10 +36,17 @@ class Recipe:
     weight_decay: float = 1e-2
     shift: int = 2
     mirror: bool = True
+    optimizer: Optimizer = "adamw"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
             raise LeptonError(f"epochs={self.epochs}, batch={self.batch}: both must be 1 or more")
+
+    def by(self, optimizer: Optimizer) -> "Recipe":
+        """The same for another optimizer, at the rate that suits it."""
+        if optimizer == self.optimizer:
+            return self
+        return replace(self, optimizer=optimizer, peak_rate=RATE)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -73,10 +83,12 @@ def fit(
     if not len(images):
         raise LeptonError(f"there are no {dataset} images to train on")
     steps = -(-len(images) // recipe.batch)
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=recipe.peak_rate, weight_decay=recipe.weight_decay
-    )
-    schedule = OneCycleLR(optimizer, recipe.peak_rate, total_steps=recipe.epochs * steps)
+    kind = Muon if recipe.optimizer == "muon" else torch.optim.AdamW
+    optimizer = kind(module.parameters(), lr=recipe.peak_rate, weight_decay=recipe.weight_decay)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    total = recipe.epochs * steps
+    # Muon's momentum is no beta of Adam, and is left as it is.
+    schedule = OneCycleLR(optimizer, peaks, total, cycle_momentum=kind is not Muon)
     generator = torch.Generator().manual_seed(seed)
     done = 0
     saved = checkpoint.load() if checkpoint else None

@@ -9,6 +9,7 @@ import typer
 
 from host.cli import options
 from host.cli.options import STDOUT, Batch, Changes, ConfigName, Data, Json, Model
+from host.errors import LeptonError
 
 MISSED = 1
 
@@ -39,6 +40,13 @@ def compress(
         typer.Option(min=1, help="Of recovery. Default: those that trained the model."),
     ] = None,
     qat_epochs: Annotated[int, typer.Option(min=1, help="Of training with rounding.")] = 8,
+    optimizer: Annotated[
+        Literal["adamw", "muon"], typer.Option(help="Of recovery; muon suits narrow layers.")
+    ] = "adamw",
+    widths: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER=N,...", help="Prune these layers to these widths instead."),
+    ] = None,
     train_images: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Train on the first N images only.")
     ] = None,
@@ -78,7 +86,8 @@ def compress(
         model=source.name, config=chosen, config_name=config, batch=batch,
         steps=tuple(name.strip() for name in steps.split(",") if name.strip()), by=by, keep=keep,
         target_accuracy=target_accuracy, epochs=epochs, qat_epochs=qat_epochs,
-        limit=train_images, rtl_images=rtl_images, seed=seed, folder=data,
+        optimizer=optimizer, widths=_widths(widths), limit=train_images,
+        rtl_images=rtl_images, seed=seed, folder=data,
     )  # fmt: skip
     try:
         with Stages() as stages:
@@ -99,3 +108,14 @@ def compress(
     compress_table.show(compressed, to_stderr=json_path == STDOUT)
     if compressed.missed or compressed.rows[-1].rtl_mismatches:
         raise typer.Exit(MISSED)
+
+
+def _widths(text: str | None) -> tuple[tuple[str, int], ...]:
+    """Names and widths out of ``conv1=6,fc1=42``."""
+    found = []
+    for part in (text or "").split(",") if text else ():
+        name, _, width = part.strip().partition("=")
+        if not name or not width.isdecimal():
+            raise LeptonError(f"--widths: {part.strip()!r} is not LAYER=N, as conv1=6")
+        found.append((name, int(width)))
+    return tuple(found)

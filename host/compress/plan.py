@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from host.compress.distill import Distillation
 from host.compress.widths import By
 from host.errors import LeptonError
+from host.train import Optimizer
 from hw.config import Config, named
 
 StepName = Literal["prune", "qat", "distill"]
@@ -34,6 +35,10 @@ class Plan:
     epochs: int | None = None
     """Of recovery; None: those that trained the model."""
     qat_epochs: int = 8
+    optimizer: Optimizer = "adamw"
+    """Of recovery."""
+    widths: tuple[tuple[str, int], ...] = ()
+    """Of layers, to prune to these in place of those that the cost model proposes."""
     limit: int | None = None
     """Train on so many images only, for tests."""
     rtl_images: int = 256
@@ -56,6 +61,10 @@ class Plan:
                 raise LeptonError(f"{option} is {value}; give a share above 0 and up to 1, as 0.5")
         if self.keep is not None and "prune" not in self.steps:
             raise LeptonError("keep is of pruning, and prune is not among the steps")
+        if self.widths and "prune" not in self.steps:
+            raise LeptonError("widths are of pruning, and prune is not among the steps")
+        if self.widths and (self.keep is not None or self.target_accuracy is not None):
+            raise LeptonError("widths say how far to prune; give no keep or target-accuracy too")
 
     def record(self) -> dict[str, Any]:
         """All that decides what comes out, but for the data set, as plain values for JSON."""
@@ -70,6 +79,8 @@ class Plan:
             "target_accuracy": self.target_accuracy,
             "epochs": self.epochs,
             "qat_epochs": self.qat_epochs,
+            "optimizer": self.optimizer,
+            "widths": dict(self.widths),
             "limit": self.limit,
             "rtl_images": self.rtl_images,
             "seed": self.seed,
@@ -83,13 +94,16 @@ class Plan:
         usual = Plan(model=self.model, config=self.config, config_name=self.config_name)
         options = {
             "--keep": "keep", "--by": "by", "--target-accuracy": "target_accuracy",
-            "--epochs": "epochs", "--qat-epochs": "qat_epochs", "--train-images": "limit",
+            "--optimizer": "optimizer", "--epochs": "epochs",
+            "--qat-epochs": "qat_epochs", "--train-images": "limit",
             "--rtl-images": "rtl_images", "--batch": "batch", "--config": "config_name",
         }  # fmt: skip
         for option, name in options.items():
             value = getattr(self, name)
             if value != getattr(usual, name) or (name == "config_name" and value != "default"):
                 words += [option, str(value)]
+        if self.widths:
+            words += ["--widths", ",".join(f"{name}={width}" for name, width in self.widths)]
         before = dict(named(self.config_name).items())
         for name, value in self.config.items():
             if value != before[name]:

@@ -114,7 +114,8 @@ class Run:
             step = "prune" if "prune" in plan.steps else "distill"
             graph = self._best_scheme(step, module)
             kept = ", ".join(f"{name} {width}" for name, width in widths.items()) or "same widths"
-            what = f"{kept}; {self._epochs()} epochs{distilled}; {self.scheme}"
+            how = " of muon" if plan.optimizer == "muon" else ""
+            what = f"{kept}; {self._epochs()} epochs{how}{distilled}; {self.scheme}"
             self._row(step, what, graph, module)
         if "qat" in plan.steps:
             graph = self._qat(module)
@@ -215,17 +216,25 @@ class Run:
         plan = self.plan
         goal = Goal(plan.config, plan.batch, plan.by)
         pruner = Pruner(module, graph, goal, self.images.first(JUDGED), self.dataset)
-        if plan.keep is not None or plan.target_accuracy is None:
+        if plan.widths:
+            self._prune(pruner, None)
+        elif plan.keep is not None or plan.target_accuracy is None:
             self._prune(pruner, plan.keep or KEEP)
         else:
             self._prune_while(pruner, self._wanted_of_held(plan.target_accuracy))
         self._recover(pruner.module, self._epochs(), "recovery", "Recovering")
         return pruner.module, pruner.widths
 
-    def _prune(self, pruner: Pruner, share: float) -> None:
+    def _prune(self, pruner: Pruner, share: float | None) -> None:
+        """To that share of the cost, or to the widths of the plan."""
+
         def pruned() -> dict[str, Any]:
-            self.watch.begin(f"Pruning to {share:.2%} of the {self.plan.by}")
-            pruner.down_to(share, lambda left: self.watch.note(f"{left:.0%} left"))
+            if share is None:
+                self.watch.begin("Pruning to the given widths")
+                pruner.to(dict(self.plan.widths))
+            else:
+                self.watch.begin(f"Pruning to {share:.2%} of the {self.plan.by}")
+                pruner.down_to(share, lambda left: self.watch.note(f"{left:.0%} left"))
             return {"widths": pruner.widths, "state": pruner.module.state_dict()}
 
         found = self.work.once(f"pruned-{share}", pruned)
@@ -256,7 +265,7 @@ class Run:
                 return
 
     def _recover(self, module: nn.Module, epochs: int, stage: str, title: str) -> None:
-        recipe = replace(self.recipe, epochs=epochs)
+        recipe = replace(self.recipe.by(self.plan.optimizer), epochs=epochs)
         train.fit(
             module, self.images, self.dataset, recipe, seed=self.plan.seed, loss=self.loss,
             monitors=[_Bar(self.watch, title)], checkpoint=self.work.checkpoint(stage),

@@ -15,6 +15,7 @@ from host.compiler import compile
 from host.compress.groups import Group, find, importance, narrowed, without
 from host.cost import predict
 from host.data import Images
+from host.errors import LeptonError
 from host.qgraph import QGraph, Shape
 from hw.config import Config
 
@@ -86,6 +87,18 @@ class Pruner:
             self.module = self._afresh()
             if told:
                 told(self.cost / self.start)
+
+    def to(self, widths: dict[str, int]) -> None:
+        """Prune to these widths; a layer that is not named stays as it is."""
+        for name, width in widths.items():
+            if name not in self.widths:
+                raise LeptonError(
+                    f"widths: no layer {name!r} can be pruned; there are {', '.join(self.widths)}"
+                )
+            if not 1 <= width <= self.widths[name]:
+                raise LeptonError(f"widths: {name} is from 1 to {self.widths[name]}, not {width}")
+        self.widths = {**self.widths, **widths}
+        self.cost, self.module = self.cost_at(self.widths), self._afresh()
 
     def _step(self, wanted: float) -> bool:
         """One step; False where no width below saves anything."""

@@ -198,6 +198,16 @@ def test_a_model_out_of_a_folder_is_compressed_further(made, folder, tmp_path):
     assert catalog.find(str(out)).base == MODEL
 
 
+def test_given_widths_and_an_optimizer_are_those_of_the_model(folder, tmp_path):
+    out = tmp_path / "small"
+    options = ["--optimizer", "muon", "--widths", "conv1=4,fc1=30", "--steps", "prune"]
+    assert execute([*COMMAND, *options, "--data", str(folder), "-o", str(out)]) == 0
+    made = compress.Compressed.read(out)
+    assert made.record["widths"] == {"conv1": 4, "conv2": 16, "fc1": 30, "fc2": 84}
+    assert " --optimizer muon " in made.record["command"]
+    assert " --widths conv1=4,fc1=30 " in made.record["command"]
+
+
 def test_an_accuracy_that_cannot_be_reached_is_said_with_the_nearest(folder, tmp_path, capsys):
     # Nothing may be lost against a model that is right on all of these: so nothing is pruned.
     arguments = ["--steps", "prune", "--target-accuracy", "1", "--epochs", "1"]
@@ -232,6 +242,12 @@ def refused(capsys, *arguments):
         (("--keep", "0"), "keep is 0.0; give a share above 0 and up to 1, as 0.5"),
         (("--target-accuracy", "71"), "target-accuracy is 71.0; give a share above 0 and up to 1"),
         (("--keep", "0.5", "--steps", "qat"), "keep is of pruning, and prune is not among"),
+        (
+            ("--widths", "conv1=2", "--steps", "qat"),
+            "widths are of pruning, and prune is not among",
+        ),
+        (("--widths", "conv1=2", "--keep", "0.5"), "widths say how far to prune; give no keep or"),
+        (("--widths", "conv1:2"), "--widths: 'conv1:2' is not LAYER=N, as conv1=6"),
         (("--dataset", "cifar10"), "lenet5-mnist is for the dataset mnist, not 'cifar10'"),
         (("--set", "rows=0"), "rows=0 is not an integer from 1 to 128"),
         (("--set", "weight_depth=100"), "words of weights and the hardware has weight_depth=100"),

@@ -22,6 +22,7 @@ from host.data import Images
 from host.errors import LeptonError
 from host.integer_reference import reference
 from host.monitor import Monitor
+from host.muon import Muon, orthogonal
 from host.observers import Scheme
 from host.qgraph import Conv2d, Linear
 from host.quantization import quantize
@@ -190,6 +191,49 @@ def test_what_cannot_be_pruned_that_far_ends_at_one_channel_each(pruner):
     assert set(made.widths.values()) == {1}
 
 
+def test_given_widths_are_those_of_the_pruned_network(pruner):
+    made = pruner(Goal(CORE))
+    made.to({"conv1": 4, "fc1": 14})
+    found = {g.name: g.channels for g in groups.find(made.module, SHAPE)}
+    assert found == made.widths == {"conv1": 4, "conv2": 10, "fc1": 14}
+    assert made.cost == made.cost_at(found) < made.start
+
+
+@pytest.mark.parametrize(
+    ("widths", "said"),
+    [({"fc2": 4}, "no layer 'fc2' can be pruned; there are conv1, conv2, fc1"),
+     ({"conv1": 10}, "conv1 is from 1 to 9, not 10"), ({"conv1": 0}, "is from 1 to 9, not 0")],
+    ids=str,
+)  # fmt: skip
+def test_impossible_widths_are_refused(pruner, widths, said):
+    with pytest.raises(LeptonError, match=said):
+        pruner(Goal(CORE)).to(widths)
+
+
+@pytest.mark.parametrize("shape", [(6, 75), (40, 12), (9, 9)], ids=str)
+def test_an_orthogonalized_matrix_keeps_its_directions_at_one_length(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    along = u.T @ orthogonal(matrix) @ v.T
+    kept = along.diagonal()[s > 0.05 * s.norm()]
+    assert len(kept) > len(s) / 2
+    assert float(kept.min()) > 0.6
+    assert float(kept.max()) < 1.3
+    assert float((along - along.diagonal().diag()).abs().max()) < 1e-3
+
+
+def test_muon_moves_weights_and_adamw_the_rest_and_the_classes():
+    module = network()
+    others, weights = (
+        group["params"] for group in Muon(module.parameters(), 0.02, 0.01).param_groups
+    )
+    named_ = {id(parameter): name for name, parameter in module.named_parameters()}
+    assert [named_[id(p)] for p in weights] == ["conv1.weight", "conv2.weight", "fc1.weight"]
+    assert "fc2.weight" in {named_[id(p)] for p in others}
+    assert len(weights) + len(others) == len(named_)
+
+
 def test_adopted_widths_are_the_network_of_then(pruner, inputs):
     first, second = (pruner(Goal(CORE)) for _ in range(2))
     first.down_to(0.5)
@@ -314,17 +358,19 @@ class _Stop(Monitor):
             raise KeyboardInterrupt
 
 
-def test_a_stopped_training_goes_on_to_the_same_bytes(tmp_path, images):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_stopped_training_goes_on_to_the_same_bytes(tmp_path, images, optimizer):
     whole, stopped = network(), network()
-    train.fit(whole, images, "mnist", RECIPE, seed=3)
+    recipe = RECIPE.by(optimizer)
+    train.fit(whole, images, "mnist", recipe, seed=3)
     checkpoint = Checkpoint(tmp_path / "state.pt")
     with pytest.raises(KeyboardInterrupt):
         # Four steps an epoch: in the third of four.
         train.fit(
-            stopped, images, "mnist", RECIPE, seed=3, checkpoint=checkpoint, monitors=[_Stop(10)]
+            stopped, images, "mnist", recipe, seed=3, checkpoint=checkpoint, monitors=[_Stop(10)]
         )
     other, watch = network(), _Stop(-1)
-    train.fit(other, images, "mnist", RECIPE, seed=3, checkpoint=checkpoint, monitors=[watch])
+    train.fit(other, images, "mnist", recipe, seed=3, checkpoint=checkpoint, monitors=[watch])
     assert watch.resumed == 8
     assert all(torch.equal(v, whole.state_dict()[n]) for n, v in other.state_dict().items())
 
