@@ -1,4 +1,7 @@
-"""Muon: weights move by orthogonalized momentum, so that every direction learns at one pace."""
+"""Muon: weights move by orthogonalized momentum, so that every direction learns at one pace.
+
+PyTorch's own takes matrices only, and most of the weights here are convolutions.
+"""
 
 from collections.abc import Callable, Iterable
 
