@@ -106,7 +106,13 @@ class Sequencer(wiring.Component):
             write.data.eq(self.bus.w_data),
             write.en.eq(self.bus.write),
         ]
-        m.d.sync += self.bus.r_data.eq(read.data)
+        if cfg.prefetch:
+            # Never reset, and all that reads the memory: so it is the block RAM's own.
+            word = Signal(layouts.WORD, reset_less=True)
+            m.d.sync += word.eq(read.data)
+            m.d.comb += self.bus.r_data.eq(word)
+        else:
+            m.d.sync += self.bus.r_data.eq(read.data)
         if not cfg.prefetch:
             # The counter stands behind the instruction. The loop is known late, so that nothing is
             # chosen behind the sum.
@@ -147,7 +153,8 @@ class Sequencer(wiring.Component):
 
         last = isa.length(isa.Op.LAYER)
         op = isa.LAYER_FIELDS["op"]
-        first_word = words[-1] if cfg.prefetch else words[0]
+        # The first has just come when it is asked for.
+        first_word = word if cfg.prefetch else words[0]
         over = Signal()
         """What has come is the end, or no instruction at all: anything else would be run as nobody
         wrote it."""
@@ -163,11 +170,18 @@ class Sequencer(wiring.Component):
             came.eq(Mux(fetching & ~over, came + coming, 0)),
             coming.eq(more & ~over),
         ]
-        with m.If(coming):
-            if cfg.prefetch:
-                # Words move up as others come: one register behind the memory, which is slow.
-                m.d.sync += words.eq(Cat(words.as_value()[layouts.WORD.width :], read.data))
-            else:
+        if cfg.prefetch:
+            # Words move up as others come, the last of which has just come or was kept.
+            arrived = Signal()
+            kept = Signal.like(word)
+            newest = Mux(arrived, word, kept)
+            above = Signal(len(words.as_value()) - len(word), reset_less=True)
+            m.d.comb += words.eq(Cat(above, newest))
+            m.d.sync += [arrived.eq(coming), kept.eq(newest)]
+            with m.If(coming):
+                m.d.sync += above.eq(words.as_value()[len(word) :])
+        else:
+            with m.If(coming):
                 # Most of the words are not kept at all.
                 m.d.sync += words[came].eq(read.data)
 

@@ -23,6 +23,8 @@ class Device:
     memories: tuple[str, ...] = ()
     """Yosys commands that map memories, before the design is flattened: each looks through the
     module that it is in, and in a whole core that takes a second for each memory."""
+    close_block_rams: tuple[str, ...] = ()
+    """Sites of block RAMs side by side, for those that control logic reads."""
     place: tuple[str, ...]
     """Options of nextpnr that name the part."""
     megahertz: float
@@ -106,6 +108,10 @@ DEVICES: dict[str, Device] = {
             sprams=0,
             synthesis=mapped("synth_ecp5", wire=1500),
             memories=ECP5_MEMORIES,
+            close_block_rams=tuple(
+                f"X{x}/Y46/EBR{i % 4}"
+                for i, x in enumerate((69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93))
+            ),
             place=("--85k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,
         ),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from host.synth import netlist, output_registers
+from host.synth import block_ram_sites, netlist, output_registers
 from host.synth.devices import Device
 from host.synth.placement import Placement
 from host.synth.tools import SynthesisError, run, tool
@@ -41,7 +41,7 @@ WHOLE = (f"hierarchy -top {TOP}", "proc", "opt_expr", "opt_clean")
 
 WRITE = "write_json netlist.json"
 
-OUTPUT_REGISTERS = Path(output_registers.__file__).read_text()
+FINISH = "".join(Path(m.__file__).read_text() for m in (output_registers, block_ram_sites))
 """What is done to a netlist of an ECP5 before it is placed."""
 
 TO_VERILOG = (
@@ -176,9 +176,10 @@ def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Synthesis:
             file = folder / "netlist.json"
             made = json.loads(file.read_text())
             output_registers.move_in(made["modules"][TOP])
+            block_ram_sites.assign(made["modules"][TOP], device.close_block_rams)
             file.write_text(json.dumps(made))
 
-    key = digest(design, script, OUTPUT_REGISTERS, tool("yosys").version)
+    key = digest(design, script, FINISH, " ".join(device.close_block_rams), tool("yosys").version)
     return Synthesis(device, cached("netlist", key, make))
 
 

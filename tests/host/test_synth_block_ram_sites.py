@@ -1,0 +1,66 @@
+"""Sites of the block RAMs that control logic reads."""
+
+import json
+
+from host.synth import block_ram_sites
+from host.synth.devices import DEVICES, device
+from host.synth.flow import synthesize
+from hw.config import named
+
+SITES = ("X1", "X2", "X3")
+
+
+def module(*names, kind="DP16KD"):
+    return {"cells": {name: {"type": kind} for name in names}}
+
+
+def given(made):
+    return {
+        name: cell["attributes"]["BEL"]
+        for name, cell in made["cells"].items()
+        if "BEL" in cell.get("attributes", {})
+    }
+
+
+def test_memories_that_control_logic_reads_stand_in_the_order_of_the_list():
+    made = module(
+        "core.runner.table$1.bank_0.0.0",
+        "core.runner.sequencer.memory.0.0",
+        "core.packets.memory.0.0",
+        "core.runner.weights.bank_0.memory_0.0.0",
+    )
+    assert block_ram_sites.assign(made, SITES) == 3
+    assert given(made) == {
+        "core.packets.memory.0.0": "X1",
+        "core.runner.sequencer.memory.0.0": "X2",
+        "core.runner.table$1.bank_0.0.0": "X3",
+    }
+
+
+def test_those_beyond_the_sites_are_left_to_the_placer():
+    made = module(*(f"core.runner.sequencer.memory.0.{i}" for i in range(5)))
+    assert block_ram_sites.assign(made, SITES) == 3
+    assert sorted(given(made).values()) == list(SITES)
+
+
+def test_only_block_rams_get_sites():
+    made = module("core.packets.memory.0.0_LUT4_Z", kind="LUT4")
+    assert block_ram_sites.assign(made, SITES) == 0
+    assert not given(made)
+
+
+def test_no_site_is_given_twice():
+    for part in DEVICES.values():
+        assert len(set(part.close_block_rams)) == len(part.close_block_rams)
+
+
+def test_the_cores_program_and_packets_have_sites_in_the_netlist_that_is_placed():
+    # Small, as only its control logic matters.
+    cfg = named("default").with_fields({"rows": 4, "cols": 2, "weight_depth": 2048})
+    part = device("ecp5-85k")
+    built = synthesize(cfg, part, tell=lambda text: None)
+    text = json.loads((built.folder / "netlist.json").read_text())
+    sites = given(text["modules"]["lepton"])
+    assert set(sites.values()) <= set(part.close_block_rams)
+    for memory in ("packets.memory", "sequencer.memory"):
+        assert any(memory in name for name in sites)
