@@ -13,8 +13,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="lenet5-mnist, lenet5-mnist-small, lenet5-fashion, lenet-cifar10, or a folder of "
-        "`lepton compress`.",
+        help="lenet5-mnist, lenet5-mnist-small, lenet5-fashion, lenet-cifar10, lenet-cifar10-half, "
+        "or a folder of `lepton compress`.",
     ),
 ]
 ConfigName = Annotated[
