@@ -41,7 +41,10 @@ WHOLE = (f"hierarchy -top {TOP}", "proc", "opt_expr", "opt_clean")
 
 WRITE = "write_json netlist.json"
 
-FINISH = "".join(Path(m.__file__).read_text() for m in (output_registers, block_ram_sites))
+FINISH = "".join(
+    Path(__file__).with_name(f"{name}.py").read_text()
+    for name in ("output_registers", "block_ram_sites")
+)
 """What is done to a netlist of an ECP5 before it is placed."""
 
 TO_VERILOG = (

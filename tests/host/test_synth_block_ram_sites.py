@@ -2,7 +2,7 @@
 
 import json
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -62,9 +62,12 @@ def test_no_site_is_given_twice():
 class Packets(wiring.Component):
     """As the core has them, and small: Yosys takes long for a core."""
 
-    row: In(9)
-    data: Out(32)
-    written: In(32)
+    row: Signal
+    data: Signal
+    written: Signal
+
+    def __init__(self):
+        super().__init__({"row": In(9), "data": Out(32), "written": In(32)})
 
     def elaborate(self, platform):
         core, packets = Module(), Module()
