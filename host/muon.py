@@ -3,7 +3,8 @@
 PyTorch's own takes matrices only, and most of the weights here are convolutions.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +32,12 @@ class Muon(torch.optim.AdamW):
         self.add_param_group({"params": weights, "weight_decay": weight_decay, "momentum": 0.95})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step of both; ``closure`` is not supported."""
-        assert closure is None
+    def step(self, closure: Any = None) -> Any:
+        """One step of both. A ``closure`` would compute the gradients anew between the two."""
+        if closure is not None:
+            raise NotImplementedError(
+                "Muon takes no closure; compute the gradients before the step"
+            )
         group = self.param_groups[1]
         for weight in group["params"]:
             if weight.grad is None:
@@ -50,7 +54,7 @@ class Muon(torch.optim.AdamW):
             rate = group["lr"] * max(1.0, outputs / inputs) ** 0.5
             weight.add_(orthogonal(ahead).view_as(weight), alpha=-rate)
             weight.grad = None  # AdamW leaves what has no gradient.
-        super().step()
+        return super().step()
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:

@@ -113,7 +113,6 @@ class Sequencer(wiring.Component):
             m.d.comb += self.bus.r_data.eq(word)
         else:
             m.d.sync += self.bus.r_data.eq(read.data)
-        if not cfg.prefetch:
             # The counter stands behind the instruction. The loop is known late, so that nothing is
             # chosen behind the sum.
             steps = Signal.like(pc, reset_less=True)

@@ -113,7 +113,7 @@ def compress(
 def _widths(text: str | None) -> tuple[tuple[str, int], ...]:
     """Names and widths out of ``conv1=6,fc1=42``."""
     found = []
-    for part in (text or "").split(",") if text else ():
+    for part in text.split(",") if text else ():
         name, _, width = part.strip().partition("=")
         if not name or not width.isdecimal():
             raise LeptonError(f"--widths: {part.strip()!r} is not LAYER=N, as conv1=6")
