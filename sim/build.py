@@ -83,6 +83,13 @@ endmodule
 
 TOP = "simulation"
 
+PRELUDE = "prelude.h"
+
+PRELUDE_INCLUDES = (
+    "<algorithm>", "<memory>", "<stdexcept>", "<string>", "<vector>",
+    '"verilated.h"', '"verilated_syms.h"',
+)  # fmt: skip
+
 UNIT_BYTES = 200_000
 """Of source: when there is more, it is compiled in several pieces side by side."""
 
@@ -174,6 +181,7 @@ def compile_library(
                 (often if kind.endswith("_fast") else once).extend(sources)
         jobs = [(unit, fast) for unit in _units(often, work / "often")]
         jobs += [(unit, slow) for unit in _units(once, work / "once")]
+        jobs = [(unit, (*given, *_prelude(given, found, progress))) for unit, given in jobs]
         _compile(jobs, work, progress, f"-I{work}")
         runtime = [_runtime(source, found, progress) for source in runtime_sources]
         tell(progress, "linking")
@@ -201,6 +209,23 @@ def _identity(found: toolchain.Verilator) -> list[str]:
     """What decides the result of a build besides sources and flags."""
     recipe = Path(__file__).read_text()
     return [found.version, toolchain.host(), recipe, *toolchain.RUNTIME_FLAGS]
+
+
+def _prelude(
+    flags: Sequence[str], found: toolchain.Verilator, progress: Progress | None
+) -> tuple[str, ...]:
+    """Options that include what every file of a core begins with, compiled once for these flags:
+    three seconds of each file, and so half the work of building a small core."""
+
+    def build(folder: Path) -> None:
+        tell(progress, "compiling the headers of Verilator's runtime")
+        header = folder / PRELUDE
+        header.write_text("".join(f"#include {name}\n" for name in PRELUDE_INCLUDES))
+        compiler = toolchain.compiler()
+        run([[compiler, *flags, "-x", "c++-header", str(header), "-o", f"{header}.gch"]])
+
+    key = digest(*PRELUDE_INCLUDES, *_identity(found), *flags)
+    return ("-include", str(cached("prelude", key, build) / PRELUDE))
 
 
 def _runtime(source: str, found: toolchain.Verilator, progress: Progress | None) -> Path:
