@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distributed import Client
+
 ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
 def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
-    """The scheduler's address on this machine, and the workers' processes."""
+    """The scheduler's address on this machine, and the workers' processes, all of them ready."""
     found = folder / "scheduler.json"
     quiet = {
         "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL,
@@ -33,6 +35,8 @@ def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.P
         processes += [
             subprocess.Popen([*dask, "worker", *local, *one], **quiet) for _ in range(workers)
         ]
+        with Client(address) as client:
+            client.wait_for_workers(workers, timeout=60)
         yield address, processes[1:]
     finally:
         for process in processes:
