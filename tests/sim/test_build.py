@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sim import build, toolchain
+from sim.bench.build import executable
 from sim.cache import cache_folder
 from sim.errors import SimulationError
 from tests.sim.cores import echo_verilog
@@ -34,10 +36,10 @@ def library():
 
 @pytest.fixture
 def cache(library, tmp_path, monkeypatch):
-    """Another cache, empty but for Verilator's runtime, which takes longest."""
-    runtime = cache_folder() / "runtime"
+    """Another cache, empty but for Verilator's runtime and headers, which take longest."""
     folder = tmp_path / "cache"
-    shutil.copytree(runtime, folder / "runtime")
+    for kind in ("runtime", "prelude"):
+        shutil.copytree(cache_folder() / kind, folder / kind)
     monkeypatch.setenv("LEPTON_CACHE", str(folder))
     return folder
 
@@ -71,6 +73,36 @@ def test_what_is_cached_is_not_built_again(library, monkeypatch):
     assert build.compile_library(echo_verilog(32), progress=told.append) == library
     assert time.monotonic() - start < 0.5
     assert told == []
+
+
+@pytest.fixture
+def compiled(tmp_path, monkeypatch):
+    """A file with the command line of each call of the C++ compiler from now on."""
+    folder, log = tmp_path / "bin", tmp_path / "compiled"
+    folder.mkdir()
+    real = shutil.which("g++")
+    (folder / "g++").write_text(f'#!/bin/sh\necho "$*" >>{log}\nexec {real} "$@"\n')
+    (folder / "g++").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return log
+
+
+def test_another_core_compiles_neither_verilators_headers_nor_its_runtime(cache, compiled):
+    build.compile_library(echo_verilog(8) + "// another\n")
+    said = compiled.read_text()
+    assert "often_0" in said
+    assert "verilated.cpp" not in said
+    assert "c++-header" not in said
+
+
+def test_another_simulator_for_cocotb_does_not_compile_the_runtime_again(compiled):
+    module = "module lepton(input clk, output reg a); always @(posedge clk) a <= ~a; endmodule\n"
+    executable(module)
+    compiled.write_text("")
+    executable(f"{module}// {time.time_ns()}\n")
+    said = compiled.read_text()
+    assert "Vtop__ALL" in said
+    assert "verilated.cpp" not in said
 
 
 def test_two_processes_build_the_same_at_once(cache, tmp_path):
