@@ -235,8 +235,9 @@ NAMED: dict[str, Config] = {
         result_depth=16,
         trace_depth=0,
     ),
+    # Four lanes fit too, but their router does not end: docs/decisions/0014-lanes-that-route.md.
     "ecp5-85k": Config(
-        lanes=4,
+        lanes=2,
         weight_ports=4,
         scratchpad_bytes=16384,
         weight_depth=4096,

@@ -181,7 +181,8 @@ def compile_library(
                 (often if kind.endswith("_fast") else once).extend(sources)
         jobs = [(unit, fast) for unit in _units(often, work / "often")]
         jobs += [(unit, slow) for unit in _units(once, work / "once")]
-        jobs = [(unit, (*given, *_prelude(given, found, progress))) for unit, given in jobs]
+        if waves is None:  # of which there are few builds
+            jobs = [(unit, (*given, *_prelude(given, found, progress))) for unit, given in jobs]
         _compile(jobs, work, progress, f"-I{work}")
         runtime = [_runtime(source, found, progress) for source in runtime_sources]
         tell(progress, "linking")
