@@ -28,20 +28,22 @@ def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
     chosen = [name for name in cases if only is None or only in name]
     if not chosen:
         raise LeptonError(f"--only {only!r}: no case has that in its name: {'; '.join(cases)}")
-    found = benchmark.results(path)
+    benchmark.results(path)  # a file of something else is refused now, not when all is built
     for name in chosen:
         print(f"{name}:", file=sys.stderr)
-        found[name] = benchmark.measured(cases[name], seeds, _tell)
-        # Behind each case, so that an interrupted run leaves what it measured.
-        ordered = {name: found[name] for name in cases if name in found}
-        write_whole(path, (json.dumps(ordered, indent=1) + "\n").encode())
+        row = benchmark.measured(cases[name], seeds, _tell)
+        # Behind each case, so that an interrupted run leaves what it measured; read again, because
+        # that took hours, in which another run may have written its rows.
+        found = benchmark.results(path) | {name: row}
+        found = {name: found[name] for name in cases if name in found}
+        write_whole(path, (json.dumps(found, indent=1) + "\n").encode())
     # What there is of each resource stands in the README; 80 columns have no room for it.
     table = Table()
     shown = [i for i, title in enumerate(benchmark.HEAD) if title.partition(":")[0] in SHOWN]
     for i in shown:
         title = benchmark.HEAD[i].partition(":")[0]
         table.add_column(title, justify="right" if i else "left", no_wrap=title == benchmark.SPEED)
-    for row in benchmark.rows(found):
+    for row in benchmark.rows(benchmark.results(path)):
         table.add_row(*(row[i].partition(" of ")[0] if 0 < i < 8 else row[i] for i in shown))
     Console(highlight=False).print(table)
 

@@ -99,6 +99,24 @@ def test_each_case_is_written_when_it_is_done_and_other_rows_stay(bench, tmp_pat
     assert found[first.name]["fmax_mhz"]["seeds"] == 3
 
 
+def test_rows_that_another_run_writes_meanwhile_stay(bench, tmp_path, monkeypatch):
+    synth_tools.install(bench)
+    path = tmp_path / "synth.json"
+    slow = Case(config="tiny", device="ecp5-85k", scope=ARRAY.scope, seeds=1)
+    quick = Case(config="tiny", device="ecp5-25k", scope=ARRAY.scope, seeds=1)
+    monkeypatch.setattr(benchmark, "CASES", (slow, quick))
+    build = benchmark.synthesize
+
+    def another_runs(cfg, part, *others, **more):
+        if part.name == slow.device:
+            assert run(path, "--only", "25k") == 0
+        return build(cfg, part, *others, **more)
+
+    monkeypatch.setattr(benchmark, "synthesize", another_runs)
+    assert run(path, "--only", "85k") == 0
+    assert list(benchmark.results(path)) == [slow.name, quick.name]
+
+
 def test_fewer_seeds_are_noted_in_the_row_and_shown_as_they_are_placed(
     bench, tmp_path, monkeypatch, capsys
 ):
