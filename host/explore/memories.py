@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from host.synth.devices import Device
 from hw import isa
 from hw.config import Config
-from hw.packets import RECEIVED
+from hw.layouts import WORD
+from hw.packets import CAUSE
 from hw.weights import SinglePortBank
 
 
@@ -54,7 +55,8 @@ def shapes(cfg: Config) -> list[Shape]:
         Shape(memories, wide, cfg.result_depth),
         Shape(cfg.requantizers, 32 * isa.TABLE_WORDS, cfg.table_depth),
         Shape(1, 32, cfg.program_depth),
-        Shape(1, RECEIVED_BITS, packets),
+        Shape(1, WORD.width, packets),
+        Shape(1, CAUSE, packets),
         Shape(1, result, cfg.result_depth),
     ]
     if cfg.trace_depth:
@@ -62,7 +64,6 @@ def shapes(cfg: Config) -> list[Shape]:
     return found
 
 
-RECEIVED_BITS = RECEIVED.size
 BLOCKS = {
     "ice40": ((16, 256), (8, 512), (4, 1024), (2, 2048)),
     "ecp5": ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),

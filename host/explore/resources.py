@@ -23,8 +23,6 @@ from hw.target import REQUANT_BLOCKS, multiplier_blocks
 POINTS = Path(__file__).parents[2] / "benchmarks" / "resources.json"
 VERSION = 1
 """Of that file."""
-OTHER_BLOCKS = {"ice40": 0, "ecp5": 1}
-"""Multiplier blocks beside arrays and requantizers: the packet decoder multiplies once."""
 HELD_BACK = 4
 """Every fourth point of a family is not fitted to; the error is that of these."""
 
@@ -82,8 +80,7 @@ def features(cfg: Config, device: Device, ram_luts: int) -> list[float]:
 def multipliers(cfg: Config, device: Device) -> int:
     """Multiplier blocks of arrays and requantizers."""
     array, _ = array_blocks(cfg, device)
-    others = OTHER_BLOCKS[device.family]
-    return array + REQUANT_BLOCKS[device.family] * cfg.requantizers * cfg.lanes + others
+    return array + REQUANT_BLOCKS[device.family] * cfg.requantizers * cfg.lanes
 
 
 class Model:

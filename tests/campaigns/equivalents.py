@@ -37,6 +37,16 @@ ARGUMENTS: tuple[tuple[str, str], ...] = (
         "It lets `move` change where no loop moves on: there the layer ends, or sends no result"
         " before `move` is set again.",
     ),
+    (
+        r"requant_0_0\.\$ge\S*\[36\] A cnot1",
+        "Bit 36 of 48 turns where bit 28 is set: a positive number is then above 511 with or"
+        " without it, and a negative one stays negative.",
+    ),
+    (
+        r"accumulators\.\$26\[0\] Y const1",
+        "A total that leaves as a result is also kept; the next sum in that place starts from"
+        " zero.",
+    ),
 )
 """What a mutant's description matches, and the argument."""
 
