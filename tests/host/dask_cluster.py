@@ -35,8 +35,9 @@ def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.P
         processes += [
             subprocess.Popen([*dask, "worker", *local, *one], **quiet) for _ in range(workers)
         ]
-        with Client(address) as client:
-            client.wait_for_workers(workers, timeout=60)
+        if workers:
+            with Client(address) as client:
+                client.wait_for_workers(workers, timeout=60)
         yield address, processes[1:]
     finally:
         for process in processes:
