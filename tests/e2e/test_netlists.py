@@ -2,6 +2,7 @@
 the RTL takes it."""
 
 from collections import Counter
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -46,8 +47,9 @@ NETLISTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def network():
+@lru_cache
+def network(multiplier_width):
+    """A small network, images, and what the reference makes of them."""
     torch.manual_seed(0)
     module = nn.Sequential(
         nn.Conv2d(1, 4, 3, stride=2, padding=1),
@@ -56,15 +58,16 @@ def network():
         nn.Flatten(),
         nn.Linear(4 * 3 * 3, 5),
     ).eval()
-    graph = host.quantize(module, torch.rand(64, 1, 12, 12))
+    inputs = torch.rand(64, 1, 12, 12)
+    graph = host.quantize(module, inputs, multiplier_width=multiplier_width)
     images = torch.rand(32, 1, 12, 12).numpy() * 2 - 0.5
     return graph, images, host.reference(graph, images)
 
 
 @pytest.mark.parametrize("name", NETLISTS)
-def test_a_netlist_runs_a_network_as_the_rtl_does(network, name):
+def test_a_netlist_runs_a_network_as_the_rtl_does(name):
     cfg, part = NETLISTS[name]
-    graph, images, expected = network
+    graph, images, expected = network(cfg.multiplier_width)
     program = host.compile(graph, cfg, batch=cfg.lanes)
     found = {}
     for target in ("sim", f"netlist:{part}"):
@@ -99,8 +102,8 @@ def test_that_netlist_has_the_parts_own_blocks(name):
         assert modes == {"NOREG", "OUTREG"}, "with output registers, and where it cannot have any"
 
 
-def test_an_unknown_part_or_waves_of_a_netlist_are_refused(network):
-    program = host.compile(network[0], ARRAY)
+def test_an_unknown_part_or_waves_of_a_netlist_are_refused():
+    program = host.compile(network(ARRAY.multiplier_width)[0], ARRAY)
     with pytest.raises(LeptonError, match="no device is named 'up9k'; there are up5k"):
         host.Session(program, "netlist:up9k")
     with pytest.raises(LeptonError, match="waves are of the core, not of its netlist"):
