@@ -38,9 +38,9 @@ def library():
 def cache(library, tmp_path, monkeypatch):
     """Another cache, empty but for Verilator's runtime and headers, which take longest."""
     folder = tmp_path / "cache"
-    unfinished = shutil.ignore_patterns("*.tmp")  # of other tests, side by side
+    half = shutil.ignore_patterns("*.tmp")  # of other tests, side by side
     for kind in ("runtime", "prelude"):
-        shutil.copytree(cache_folder() / kind, folder / kind, ignore=unfinished)
+        shutil.copytree(cache_folder() / kind, folder / kind, ignore=half)
     monkeypatch.setenv("LEPTON_CACHE", str(folder))
     return folder
 
