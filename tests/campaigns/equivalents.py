@@ -44,8 +44,8 @@ ARGUMENTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"accumulators\.\$26\[0\] Y const1",
-        "A total that leaves as a result is also kept; the next sum in that place starts from"
-        " zero.",
+        "A total that leaves as a result is also kept; whatever program the compiler writes, the"
+        " next sum in that place starts from zero.",
     ),
 )
 """What a mutant's description matches, and the argument."""

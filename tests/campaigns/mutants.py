@@ -53,7 +53,7 @@ REFUSED = re.compile(r" -port RD_(CLK|EN|ARST|SRST) ")
 stops at a mutant of what such a port has for constants."""
 
 FLATTEN = (
-    # Not even constants are memories.
+    # Not even constants are memories: one more without a clock, see `REFUSED`.
     "read_verilog lepton.v; hierarchy -top lepton; proc -norom; flatten; opt -full; wreduce; "
     "opt -full; "
     # Bits that nobody reads go: a fault in one of them is none.
