@@ -54,7 +54,8 @@ def executable(text: str) -> Path:
     identity = [importlib.metadata.version("cocotb"), inspect.getfile(Verilator), toolchain.host()]
     covered = coverage.folder() is not None
     flags = (*FLAGS, *coverage.FLAGS) if covered else FLAGS
-    identity += [toolchain.verilator().version, *flags, PORTS.read_text()]
+    recipe = Path(__file__).read_text()
+    identity += [toolchain.verilator().version, recipe, *flags, PORTS.read_text()]
 
     def make(folder: Path) -> None:
         work = folder / "work"
@@ -79,7 +80,8 @@ def _runtime(flags: Sequence[str], identity: Sequence[str]) -> Path:
         work = folder / "work"
         work.mkdir()
         _make(EMPTY, work, flags)
-        for one in work.glob("verilat*.o"):
+        # Not cocotb's `verilator.o`: its main makes the core, and so depends on how large it is.
+        for one in work.glob("verilated*.o"):
             one.rename(folder / one.name)
         shutil.rmtree(work)
 
