@@ -97,9 +97,12 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
 def prune(limit: int | None = None) -> None:
     """Removes what was not used for longest until the rest is within the limit.
 
-    Other processes may use the cache meanwhile: what they have, they keep.
+    So is what a killed process left and nobody makes again. Other processes may use the cache
+    meanwhile: what they have, they keep.
     """
     limit = limit_bytes() if limit is None else limit
+    for left in cache_folder().glob("*/*.tmp"):
+        _remove_unfinished(left)
     entries = []
     for path in (found.parent for found in cache_folder().glob(f"*/*/{CHECKSUMS}")):
         with suppress(OSError):  # somebody else removes it
@@ -127,6 +130,16 @@ def _remove(folder: Path, use: float) -> bool:
     return False
 
 
+def _remove_unfinished(folder: Path) -> None:
+    """Removes what somebody began and does not make any more."""
+    with suppress(OSError):
+        if folder.stat().st_mtime > time.time() - KEEP_S:
+            return
+        key = folder.name.partition(".")[0]
+        with _locked(_lock(folder.with_name(key)), wait=False):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _intact(folder: Path) -> bool:
     """Whether an entry is whole. It then counts as used."""
     try:
@@ -148,7 +161,9 @@ def _lock(folder: Path) -> Path:
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    # The kernel lets go of it when the process ends, however it ends.
+    # The kernel lets go of it when the process ends, however it ends, and those that inherited it:
+    # a compiler outlives whoever started it, and still writes into the folder.
     with path.open("w") as file:
+        os.set_inheritable(file.fileno(), True)
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -38,8 +38,13 @@ def run(
                 while waiting and len(running) < processors():
                     command, log = waiting.pop(0), Path(logs) / f"{len(waiting)}"
                     with log.open("wb") as output:
+                        # Not closed: the lock of the cache's entry, held as long as they write it.
                         process = subprocess.Popen(
-                            command, stdout=output, stderr=subprocess.STDOUT, env=environment
+                            command,
+                            stdout=output,
+                            stderr=subprocess.STDOUT,
+                            env=environment,
+                            close_fds=False,
                         )
                     running.append((command, process, log))
                     if len(commands) > 1:

@@ -141,6 +141,51 @@ def test_whoever_waits_for_a_process_that_is_killed_makes_the_entry_itself(folde
     assert unfinished(folder) == []
 
 
+COMPILES = """
+import sys
+from sim import cache
+from sim.commands import run
+
+def make(folder):
+    print("making", flush=True)
+    run([["sh", "-c", f"sleep 1; touch {sys.argv[1]}"]])
+
+cache.cached("kind", "key", make)
+"""
+
+
+def test_a_compiler_that_outlives_its_killed_process_is_waited_for(folder, tmp_path):
+    ended = tmp_path / "ended"
+    killed = subprocess.Popen(
+        [sys.executable, "-c", COMPILES, str(ended)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "making\n"
+    time.sleep(0.3)
+    killed.kill()
+    killed.communicate()
+    assert not ended.exists()
+    assert content(cache.cached("kind", "key", Maker())) == CONTENT
+    # Until then it could write into a folder that is being removed, of which a part then stays.
+    assert ended.exists()
+    assert unfinished(folder) == []
+
+
+def test_what_a_killed_process_left_is_removed_when_it_is_old(folder):
+    killed = other_process(60)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "making\n"
+    (left,) = unfinished(folder)
+    old = time.time() - cache.KEEP_S - 100
+    os.utime(folder / "kind" / left, (old, old))
+    cache.cached("kind", "other", Maker())
+    assert unfinished(folder) == [left], "it is still made"
+    killed.kill()
+    killed.communicate()
+    cache.prune()
+    assert unfinished(folder) == []
+
+
 FULL = """
 import resource, sys
 from pathlib import Path
