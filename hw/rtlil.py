@@ -12,6 +12,7 @@ from .config import Config
 from .core import Core
 from .few_pins import FewPins
 from .lane import array_form
+from .memory_zeros import written_at_once
 from .requant import Requant
 from .target import TARGETS
 from .tree import Tree
@@ -51,7 +52,8 @@ def emit(cfg: Config, *, scope: str, part: str | None, pins: bool) -> str:
 def convert(top: Elaboratable, platform: object) -> str:
     """RTLIL of any design whose ports follow from its signature; the top module is `TOP`."""
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    return renamed(rtlil.convert(top, name=TOP, platform=platform, emit_src=False))
+    with written_at_once():
+        return renamed(rtlil.convert(top, name=TOP, platform=platform, emit_src=False))
 
 
 def renamed(text: str) -> str:

@@ -36,6 +36,8 @@ class Stall:
     """Moves in every k-th cycle only."""
     window: tuple[int, int] = (0, 0)
     """Pauses from the first of these cycles up to the second."""
+    patient: bool = False
+    """Of the output: pauses until the core has offered something, and again behind every beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +219,8 @@ class _Stall(ctypes.Structure):
     """`Stall` of harness.cpp."""
 
     _fields_ = tuple(
-        (name, ctypes.c_uint64) for name in ("threshold", "every", "from_", "until", "seed")
+        (name, ctypes.c_uint64)
+        for name in ("threshold", "every", "from_", "until", "seed", "patient")
     )
 
 
@@ -256,7 +259,7 @@ class _Run(ctypes.Structure):
 
 def _stall(stall: Stall, seed: int) -> _Stall:
     threshold = round(stall.probability * (1 << 32))
-    return _Stall(threshold, stall.every, *stall.window, seed)
+    return _Stall(threshold, stall.every, *stall.window, seed, stall.patient)
 
 
 @lru_cache

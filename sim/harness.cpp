@@ -78,6 +78,7 @@ struct Stall {
     uint64_t from;       // pauses from this cycle on
     uint64_t until;      // and up to this one
     uint64_t seed;
+    uint64_t patient;    // of the output: pauses until the core has offered something
 };
 
 struct Run {
@@ -130,7 +131,7 @@ private:
 class Core {
 public:
     Core(const Stall& input, const Stall& output, const char* waves)
-        : input_pauses_{input}, output_pauses_{output} {
+        : input_pauses_{input}, output_pauses_{output}, patient_{output.patient != 0} {
 #if VM_TRACE
         if (waves != nullptr) {
             context_.traceEverOn(true);
@@ -160,6 +161,7 @@ public:
             clock();
         }
         offered_ = false;
+        waits_ = false;
         cycle_ = 0;
         partial_ = 0;
         partial_bits_ = 0;
@@ -208,11 +210,12 @@ private:
             offered_ = true;
         }
         top_.i___05Fvalid = offered_;
-        top_.o___05Fready = !output_pauses_.now(cycle_);
+        top_.o___05Fready = !output_pauses_.now(cycle_) && (waits_ || !patient_);
         settle();
         const bool took = offered_ && top_.i___05Fready;
         const bool gave = top_.o___05Fvalid && top_.o___05Fready;
         if (gave) receive(load(top_.o___05Fpayload));
+        waits_ = top_.o___05Fvalid && !gave;
         clock();
 
         if (took) {
@@ -295,7 +298,9 @@ private:
 #endif
     Pauses input_pauses_;
     Pauses output_pauses_;
-    bool offered_ = false;
+    bool patient_;
+    bool offered_ = false;  // a beat to the core
+    bool waits_ = false;    // a beat of the core, since the cycle before or longer
     uint64_t cycle_ = 0;
     uint32_t partial_ = 0;
     unsigned partial_bits_ = 0;

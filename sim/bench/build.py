@@ -34,12 +34,10 @@ LATER_S = 3600
 which Verilator writes after they are there."""
 
 CONVERT = """
-import json, os, sys
-os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-from amaranth.back import verilog
+import json, sys
+from hw.verilog import convert
 from sim.bench import tops
-top = getattr(tops, json.load(sys.stdin))()
-sys.stdout.write(verilog.convert(top, name="lepton", emit_src=False, strip_internal_attrs=True))
+sys.stdout.write(convert(getattr(tops, json.load(sys.stdin))()))
 """
 
 

@@ -47,6 +47,45 @@ ARGUMENTS: tuple[tuple[str, str], ...] = (
         "A total that leaves as a result is also kept; whatever program the compiler writes, the"
         " next sum in that place starts from zero.",
     ),
+    (
+        r"decoder\.\$procmux\$12936\[0\] S const1",
+        "In the state `CHECK` the bit that says `ANSWER` is 0: to clear it and to keep it is the"
+        " same.",
+    ),
+    (
+        r"slice\$19335\[4\]\[0\] SRST const0",
+        "For one cycle behind a reset it says what the layer before had, and until a layer starts,"
+        " much later, what is made of it is made again in every cycle.",
+    ),
+    (
+        r"slice\$18494\[11\]\[0\] SRST const0",
+        "It goes with a vector that is not valid behind a reset, and is made in every cycle.",
+    ),
+    (
+        r"decoder\.\$procmux\$12377\[0\] Y const1",
+        "A bit of the depth of a memory that does not exist; all that do choose it again behind"
+        " it, and a packet that names another is refused before depths are compared.",
+    ),
+    (
+        r"feeder\.\$859\[3\] Y cnot0",
+        "It lets the 64 accumulators be counted in another order, each once, and the same in every"
+        " pass.",
+    ),
+    (
+        r"decoder\.\$procmux\$12415_CMP0\[1\] A const0",
+        "The slots that are left to measure also change in `CHECK_ROWS`; a `RUN` sets them in"
+        " `MEASURE_RUN` before it looks at them.",
+    ),
+    (
+        r"decoder\.\$procmux\$17005\[0\] A const0",
+        "In the state `CHECK` there is no cause yet, and an opcode that is named gives none"
+        " before: the bit is 0.",
+    ),
+    (
+        r"decoder\.\$23\[14\] Y cnot1",
+        "It is turned where bit 0 of the sum is 1, and that bit, which only makes the carry, is"
+        " the sum of a bit and itself.",
+    ),
 )
 """What a mutant's description matches, and the argument."""
 

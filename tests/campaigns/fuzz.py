@@ -26,6 +26,7 @@ STALLS = {
     "slow output": Stalls(output=Stall(probability=0.95), seed=2),
     "slow input": Stalls(input=Stall(probability=0.95), seed=3),
     "shut": Stalls(output=Stall(window=(1_000, 30_000))),
+    "patient": Stalls(output=Stall(patient=True)),
 }
 
 

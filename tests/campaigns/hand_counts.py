@@ -93,17 +93,23 @@ def random_layers() -> list[tuple[Program, Counters]]:
 
 @cache
 def long_layers() -> list[tuple[Program, Counters]]:
-    """Every loop as long as the hardware's counter allows; and loops so long that begin again."""
+    """Every loop as long as the hardware's counter allows, and somewhat shorter; and loops so long
+    that begin again."""
+    rng = np.random.default_rng(5)
     most = {n: {f"{n}_last": (1 << isa.kept(CFG)[f"{n}_last"]) - 1} for n in isa.LEVELS}
-    made = hand_made(
-        *(layer(**most[n]) for n in isa.LEVELS[:-1]), layer(**most["block"], emit_words=1)
+    less = {n: {at: int(rng.integers(end // 2, end)) for at, end in most[n].items()} for n in most}
+    made, shorter = (
+        hand_made(
+            *(layer(**long[n]) for n in isa.LEVELS[:-1]), layer(**long["block"], emit_words=1)
+        )
+        for long in (most, less)
     )
     again = hand_made(
         layer(**most["x"], y_last=1), layer(**most["y"], tile_last=1),
         layer(**most["tile"], slice_last=1), layer(**most["slice"], kernel_y_last=1),
         layer(**most["kernel_y"], block_last=1, emit_words=1),
     )  # fmt: skip
-    return [(one, predict(one, 1)) for one in (again, made)]
+    return [(one, predict(one, 1)) for one in (again, made, shorter)]
 
 
 def check_random_layers(library: Path) -> None:

@@ -13,6 +13,15 @@ OUTPUTS = ("Y", "Q", "RD_DATA")
 """Ports of cells that drive something."""
 
 
+SPARE = {
+    "$reduce_or": "const0",
+    "$reduce_bool": "const0",
+    "$logic_not": "const0",
+    "$reduce_and": "const1",
+}
+"""Faults of a bit that decide nothing alone: another one that is the same still counts."""
+
+
 @dataclass
 class Cell:
     """One of the netlist: what its ports are connected to."""
@@ -80,6 +89,8 @@ class Netlist:
             return "Nobody reads the bit."
         if port == "WR_DATA" and cell.ports["WR_EN"][at] == "0":
             return "The bit is never written: its write enable is 0."
+        if SPARE.get(cell.kind) == mode and bits.count(bits[at]) > 1:
+            return "The bit also stands in another place of the port."
         if mode in ("cnot0", "cnot1") and port in ("A", "B"):
             return _decided(cell, port, int(named.get("-ctrlbit", 0)), mode[-1])
         return ""

@@ -29,6 +29,10 @@ module \lepton
     connect \A \count [6:3]
     connect \Y \same
   end
+  cell $logic_not \twice
+    connect \A { \count [1] \state [0] \count [1] }
+    connect \Y \same
+  end
   cell $mem_v2 \memory
     connect \WR_DATA \count [3:0]
     connect \WR_EN { \state [1:0] 2'00 }
@@ -70,6 +74,10 @@ end
         ("signed -port A -portbit 0 -mode cnot1 -ctrlbit 4", False),
         ("none -port A -portbit 2 -mode cnot1 -ctrlbit 0", True),
         ("none -port A -portbit 2 -mode cnot0 -ctrlbit 0", False),
+        ("twice -port A -portbit 0 -mode const0", True),
+        ("twice -port A -portbit 2 -mode const0", True),
+        ("twice -port A -portbit 1 -mode const0", False),
+        ("twice -port A -portbit 0 -mode const1", False),
         ("memory -port WR_DATA -portbit 1 -mode const1", True),
         ("memory -port WR_DATA -portbit 2 -mode const1", False),
         ("memory -port RD_DATA -portbit 1 -mode inv", False),

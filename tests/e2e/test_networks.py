@@ -17,32 +17,36 @@ from tests.host.lifetimes import crowded
 from tests.host.networks import random_network
 
 MEMORIES = {
-    "scratchpad_bytes": 1 << 16,
-    "weight_depth": 1 << 16,
+    "scratchpad_bytes": 1 << 14,
+    "weight_depth": 1 << 15,
     "acc_depth": 256,
     "table_depth": 1024,
     "program_depth": 4096,
 }
+"""As little as nearly all of the networks below fit in: a core's text and build grow with it."""
+
+WIDE = {**MEMORIES, "weight_depth": 1 << 13}
+"""For rows of weights that are longer, and fewer."""
 
 CONFIGS = {
     "3x2": Config(rows=3, cols=2, **MEMORIES),
     # Nothing is counted but cycles.
-    "1x1": Config(rows=1, cols=1, stall_counters=0, **MEMORIES),
+    "1x1": Config(rows=1, cols=1, stall_counters=0, **{**MEMORIES, "weight_depth": 1 << 16}),
     # Few results may wait, ports and requantizers that do not divide rows and columns, one copy of
     # the instruction.
     "7x3": Config(
-        rows=7, cols=3, requantizers=2, weight_ports=3, result_depth=8, prefetch=0, **MEMORIES
+        rows=7, cols=3, requantizers=2, weight_ports=3, result_depth=8, prefetch=0, **WIDE
     ),
     # A wide link, a narrow accumulator, a tile loaded in one cycle, into an adder tree.
     "5x4": Config(
         rows=5, cols=4, requantizers=4, weight_ports=5, result_depth=16, product_registers=2,
-        acc_width=24, link_width=64, adder_tree=1, **MEMORIES,
+        acc_width=24, link_width=64, adder_tree=1, **WIDE,
     ),
     # More columns than many layers have channels, so that results are folded; results that are
     # requantized slowly.
     "6x8, 3 lanes": Config(
         rows=6, cols=8, lanes=3, requantizers=2, weight_ports=2, adder_tree=1,
-        serial_requant=1, **MEMORIES,
+        serial_requant=1, **WIDE,
     ),
 }  # fmt: skip
 

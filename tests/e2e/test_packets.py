@@ -34,6 +34,7 @@ STALLS = {
     "none": Stalls(),
     "every third": Stalls(input=Stall(every=3), output=Stall(every=3)),
     "random": Stalls(input=Stall(probability=0.4), output=Stall(probability=0.4), seed=3),
+    "patient": Stalls(output=Stall(patient=True)),
 }
 stalls = pytest.mark.parametrize("stalls", STALLS)
 

@@ -1,12 +1,12 @@
 """A small core with the ports of the real one, whose answers are easy to foresee."""
 
-import os
 from functools import lru_cache
 
 from amaranth import Module, Signal
-from amaranth.back import verilog
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hw.verilog import convert
 
 
 def beat(link_width: int) -> data.StructLayout:
@@ -52,7 +52,4 @@ class Echo(wiring.Component):
 @lru_cache
 def echo_verilog(link_width: int) -> str:
     """The echo core as the text that `sim.build` takes."""
-    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    return verilog.convert(
-        Echo(link_width), name="lepton", emit_src=False, strip_internal_attrs=True
-    )
+    return convert(Echo(link_width))

@@ -22,6 +22,7 @@ STALLS = {
     "slow input": Stalls(input=Stall(probability=0.9), seed=6),
     "slow output": Stalls(output=Stall(probability=0.9), seed=7),
     "output shut": Stalls(output=Stall(window=(10, 500))),
+    "patient output": Stalls(output=Stall(patient=True)),
 }
 
 
