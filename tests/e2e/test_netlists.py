@@ -36,9 +36,12 @@ TREE = Config(
 )  # fmt: skip
 """The forms of the configuration `up5k`."""
 
-MIXED = Config(rows=2, cols=4, lanes=2, requantizers=4, **SMALL)
-"""Of 28 blocks a lane has 14, of which 8 requantize and 4 are its first row; 2 do not make another
-row, which has LUTs."""
+MIXED = Config(
+    rows=4, cols=3, lanes=2, requantizers=2, acc_width=20, stall_counters=0,
+    **{**SMALL, "trace_depth": 0},
+)  # fmt: skip
+"""Of 28 blocks a lane has 14, of which 4 requantize and 9 are its first three rows; one does not
+make another row, which has LUTs."""
 
 NETLISTS = {
     "array on up5k": (ARRAY, "up5k"),
@@ -83,7 +86,7 @@ def test_a_netlist_runs_a_network_as_the_rtl_does(name):
 BLOCKS = {
     "array on up5k": {"SB_MAC16": 3, "SB_SPRAM256KA": 1, "SB_RAM40_4K": 8},
     "tree and serial requantizer on up5k": {"SB_MAC16": 4, "SB_SPRAM256KA": 2, "SB_RAM40_4K": 8},
-    "blocks and LUTs on ecp5-25k": {"MULT18X18D": 2 * (8 + 4), "DP16KD": 4},
+    "blocks and LUTs on ecp5-25k": {"MULT18X18D": 2 * (4 + 9), "DP16KD": 4},
 }
 """Multipliers exactly; of the memories so many at least."""
 
