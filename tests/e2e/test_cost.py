@@ -14,7 +14,7 @@ from host.quantization import quantize
 from hw.config import named
 from tests.e2e.test_networks import CONFIGS
 from tests.host.lifetimes import crowded
-from tests.host.networks import random_network
+from tests.host.networks import quantized_network
 
 BATCHES = 4
 
@@ -36,9 +36,8 @@ def assert_equal(program, images, what):
 def test_predictions_equal_the_counters_of_random_networks(name, first):
     compared = 0
     for seed in range(first, first + 15):
-        module, inputs = random_network(seed)
+        graph, inputs = quantized_network(seed)
         batch = (1, 2, 5)[seed % 3] * CONFIGS[name].lanes
-        graph = quantize(module, inputs)
         try:
             program = compile(graph, CONFIGS[name], batch=batch, layers=seed % 4 == 1)
         except LeptonError:
@@ -53,10 +52,10 @@ def test_predictions_equal_the_counters_of_random_networks(name, first):
 def test_predictions_equal_the_counters_where_one_slot_makes_images_wait(name):
     waited = 0
     for seed in range(130, 136):
-        module, inputs = random_network(seed)
+        graph, inputs = quantized_network(seed)
         batch = (1, 2, 5)[seed % 3] * CONFIGS[name].lanes
         with crowded():
-            program = compile(quantize(module, inputs), CONFIGS[name], batch=batch)
+            program = compile(graph, CONFIGS[name], batch=batch)
         images = np.resize(inputs.numpy(), (BATCHES * batch, *inputs.shape[1:]))
         assert_equal(program, images, f"random_network({seed}) on {name}, batch {batch}")
         waited += predict(program, BATCHES).total["stall_input"] > 0

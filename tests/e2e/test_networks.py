@@ -11,10 +11,11 @@ from host.compiler import compile
 from host.driver import Session
 from host.errors import LeptonError
 from host.integer_reference import reference
+from host.qgraph import QGraph
 from host.quantization import quantize
 from hw.config import Config
 from tests.host.lifetimes import crowded
-from tests.host.networks import random_network
+from tests.host.networks import quantized_network
 
 MEMORIES = {
     "scratchpad_bytes": 1 << 14,
@@ -74,13 +75,12 @@ class Difference:
 
 
 def difference(
-    module: nn.Module, inputs: torch.Tensor, cfg: Config, batch: int, layers: bool
+    graph: QGraph, inputs: torch.Tensor, cfg: Config, batch: int, layers: bool
 ) -> Difference | None:
     """None when all bytes of 7 images are equal, of all layers or of the output.
 
     `batch` counts the images of each lane.
     """
-    graph = quantize(module, inputs)
     images = inputs[:7].numpy()
     expected = reference(graph, images, layers=True)
     program = compile(graph, cfg, batch=batch * cfg.lanes, layers=layers)
@@ -100,16 +100,16 @@ def difference(
 def test_random_networks_equal_the_reference_in_every_byte(name, first):
     refused = 0
     for seed in range(first, first + SEEDS_PER_TEST):
-        module, inputs = random_network(seed)
+        graph, inputs = quantized_network(seed)
         try:
-            found = difference(module, inputs, CONFIGS[name], (1, 2, 5)[seed % 3], seed % 2 == 1)
+            found = difference(graph, inputs, CONFIGS[name], (1, 2, 5)[seed % 3], seed % 2 == 1)
         except LeptonError as error:
             # Some do not fit; that must be said with both numbers, and be rare.
             if "the hardware has" not in str(error):
                 raise
             refused += 1
             continue
-        assert found is None, f"{found}: random_network({seed}) on {name}\n{module}"
+        assert found is None, f"{found}: random_network({seed}) on {name}"
     assert refused <= 2
 
 
@@ -117,18 +117,18 @@ def test_random_networks_equal_the_reference_in_every_byte(name, first):
 def test_random_networks_that_write_over_their_input_equal_the_reference(name):
     """One input slot, and layers over what they have read: docs/architecture.md, Scratchpad."""
     for seed in range(60, 68):
-        module, inputs = random_network(seed)
+        graph, inputs = quantized_network(seed)
         with crowded():
-            found = difference(module, inputs, CONFIGS[name], (1, 2, 5)[seed % 3], layers=False)
-        assert found is None, f"{found}: random_network({seed}) on {name}\n{module}"
+            found = difference(graph, inputs, CONFIGS[name], (1, 2, 5)[seed % 3], layers=False)
+        assert found is None, f"{found}: random_network({seed}) on {name}"
 
 
 @pytest.mark.parametrize("what", REGRESSIONS)
 def test_networks_that_once_differed_stay_equal(what):
     name, seed, batch = REGRESSIONS[what]
-    module, inputs = random_network(seed)
+    graph, inputs = quantized_network(seed)
     for layers in (False, True):
-        assert difference(module, inputs, CONFIGS[name], batch, layers) is None
+        assert difference(graph, inputs, CONFIGS[name], batch, layers) is None
 
 
 def strided_cnn() -> tuple[nn.Module, tuple[int, ...]]:
@@ -169,4 +169,5 @@ def test_everyday_networks_equal_the_reference_in_every_layer(build, name, batch
     inputs = torch.randn(16, *shape)
     with torch.no_grad():
         module.train()(inputs)
-    assert difference(module.eval(), inputs, CONFIGS[name], batch, layers=True) is None
+    graph = quantize(module.eval(), inputs)
+    assert difference(graph, inputs, CONFIGS[name], batch, layers=True) is None

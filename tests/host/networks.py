@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from random import Random
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from host.capture import quiet
+from host.qgraph import QGraph
+from host.quantization import quantize
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,13 @@ def random_network(seed: int, *, max_size: str = "small") -> tuple[nn.Module, Te
         module = nn.Sequential(OrderedDict(builder.layers)).eval()
         _randomize(module, builder.random)
         return module, _inputs(shape, builder.random)
+
+
+@cache
+def quantized_network(seed: int) -> tuple[QGraph, Tensor]:
+    """A random network as integers, and its inputs: quantized once for all cores that run it."""
+    module, inputs = random_network(seed)
+    return quantize(module, inputs), inputs
 
 
 @dataclass
