@@ -15,7 +15,7 @@ NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)))
 ROWS = re.findall(r"^\| (?!---|feature)(.*) \|$", re.sub(r"<!-- begin.*?<!-- end", "", PAGE,
                   flags=re.DOTALL), re.MULTILINE)  # fmt: skip
 
-NO_COMPONENTS = {"__init__", "errors", "few_pins", "rtlil", "target", "verilog"}
+NO_COMPONENTS = {"memory_zeros", "__init__", "errors", "few_pins", "rtlil", "target", "verilog"}
 """Of hw/: no core is made of these; they write it down, name parts of FPGAs, or measure it."""
 
 

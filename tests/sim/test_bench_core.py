@@ -22,7 +22,7 @@ def quantized(model):
     [
         ("lenet5-mnist", "default", 10),
         ("lenet-cifar10", "default", 2),
-        ("lenet5-mnist", "tiny", 2),
+        ("lenet5-mnist", "tiny", 1),
     ],
     ids=lambda value: f"{value}-images" if isinstance(value, int) else value,
 )
