@@ -222,8 +222,6 @@ def main() -> None:
     given = parser.parse_args()
     text, mutants, netlist = mutated(given.count, given.seed)
     toolchain.VERILATOR_FLAGS += ("-Wno-fatal",)
-    # Most mutants die young: what is saved in the build is more than what is lost in running.
-    toolchain.FAST_FLAGS = ("-O1",)
     library = build.compile_library(text, progress=print)
     prepare()
     without = verdict(library, 0)
