@@ -184,6 +184,7 @@ def record(
     survivors = []
     judged = [one for one in mutants if one.number in campaign.verdicts]
     left = len(mutants) - len(judged)
+    verilog = build.verilog(CFG)
     if left:
         print(f"{left} are left: the same command goes on with them")
     for one in judged:
@@ -194,7 +195,7 @@ def record(
             survivors.append(
                 {
                     "number": one.number, "where": one.where, "fault": one.options,
-                    "equivalent": netlist.no_fault(one.options) or argument(one),
+                    "equivalent": netlist.no_fault(one.options) or argument(one, verilog),
                 }
             )  # fmt: skip
     argued = sum(bool(one["equivalent"]) for one in survivors)

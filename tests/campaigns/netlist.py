@@ -13,13 +13,8 @@ OUTPUTS = ("Y", "Q", "RD_DATA")
 """Ports of cells that drive something."""
 
 
-SPARE = {
-    "$reduce_or": "const0",
-    "$reduce_bool": "const0",
-    "$logic_not": "const0",
-    "$reduce_and": "const1",
-}
-"""Faults of a bit that decide nothing alone: another one that is the same still counts."""
+DECIDING = {"$reduce_or": "1", "$reduce_bool": "1", "$logic_not": "1", "$reduce_and": "0"}
+"""The value of a bit that decides the result alone."""
 
 
 @dataclass
@@ -89,8 +84,9 @@ class Netlist:
             return "Nobody reads the bit."
         if port == "WR_DATA" and cell.ports["WR_EN"][at] == "0":
             return "The bit is never written: its write enable is 0."
-        if SPARE.get(cell.kind) == mode and bits.count(bits[at]) > 1:
-            return "The bit also stands in another place of the port."
+        if mode in ("const0", "const1") and bits.count(bits[at]) > 1:
+            if DECIDING.get(cell.kind, mode[-1]) != mode[-1]:
+                return "The bit also stands in another place of the port."
         if mode in ("cnot0", "cnot1") and port in ("A", "B"):
             return _decided(cell, port, int(named.get("-ctrlbit", 0)), mode[-1])
         return ""
@@ -99,8 +95,7 @@ class Netlist:
 def _decided(cell: Cell, port: str, control: int, value: str) -> str:
     """Why it does not matter that a bit is turned while bit `control` of its port has a value."""
     other = cell.ports.get("B" if port == "A" else "A", [])
-    one = {"$reduce_or": "1", "$reduce_bool": "1", "$logic_not": "1", "$reduce_and": "0"}
-    if one.get(cell.kind) == value:
+    if DECIDING.get(cell.kind) == value:
         return "The bit is turned only where another bit decides the result."
     if cell.kind in ("$eq", "$ne") and not cell.signed:
         against = other[control] if control < len(other) else "0"
