@@ -85,6 +85,10 @@ class Device:
         self._path = path
         self._library = _load(path)
         stalls = stalls or Stalls()
+        if stalls.input.patient:
+            raise SimulationError(
+                "only the output can be patient: a core may wait for input before it is ready"
+            )
         self._core = self._library.lepton_create(
             _stall(stalls.input, 2 * stalls.seed),
             _stall(stalls.output, 2 * stalls.seed + 1),

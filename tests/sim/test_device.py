@@ -131,6 +131,11 @@ def test_a_core_that_accepts_nothing_is_stuck_as_well(echo):
         device.exchange(words, last, 1)
 
 
+def test_a_patient_input_is_refused(echo):
+    with pytest.raises(SimulationError, match="only the output can be patient"):
+        Device(echo, stalls=Stalls(input=Stall(patient=True)))
+
+
 def test_max_cycles_ends_an_exchange_that_goes_on(echo):
     _, words, last = packets([1000], seed=7)
     with (
