@@ -22,12 +22,14 @@ def emit(cfg: Config, *, divisor: int | None = None, slots: int = 8) -> str:
     return convert(Core(cfg) if divisor is None else UARTCore(cfg, divisor=divisor, slots=slots))
 
 
-def convert(top: wiring.Component) -> str:
-    """Verilog of a component as the top module `lepton`."""
+def convert(top: wiring.Component, *, name: str = "lepton", platform: object = None) -> str:
+    """Verilog of a component as the module of that name, in generic form or for a platform."""
     # Debian's Yosys is older than what Amaranth needs; the one that comes with it is pinned.
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
     with written_at_once():
-        text = verilog.convert(top, name="lepton", emit_src=False, strip_internal_attrs=True)
+        text = verilog.convert(
+            top, name=name, platform=platform, emit_src=False, strip_internal_attrs=True
+        )
     numbers = count(1)
 
     def loop(found: re.Match[str]) -> str:

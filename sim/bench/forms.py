@@ -3,14 +3,11 @@
 Everything that happens is in Verilog: two designs with one stimulus, a comparison, counters.
 """
 
-import importlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cocotb
 from amaranth import Shape
-from amaranth.lib import wiring
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles
 
@@ -67,10 +64,13 @@ def banks(name: str, cfg: Config) -> Check:
 
 def verilog(checks: Sequence[Check], target: Target) -> str:
     """All checks in one top, on the cells of a part."""
+    # Here, lest the simulator's Python load all of the core.
+    from hw.verilog import convert
+
     parts = [cells.models(target.family), STIMULUS]
     for check in checks:
-        parts.append(_convert(check.generic, f"{check.name}_generic", None))
-        parts.append(_convert(check.vendor, f"{check.name}_vendor", target))
+        parts.append(convert(check.generic, name=f"{check.name}_generic"))
+        parts.append(convert(check.vendor, name=f"{check.name}_vendor", platform=target))
         parts.append(check.bench)
     instances = [
         f"{c.name} {c.name}(clk, compared[{32 * i} +: 32], wrong[{32 * i} +: 32]);"
@@ -78,12 +78,6 @@ def verilog(checks: Sequence[Check], target: Target) -> str:
     ]
     ports = f"input clk, output [{32 * len(checks) - 1}:0] compared, wrong"
     return "\n".join((*parts, f"module lepton({ports});", *instances, "endmodule\n"))
-
-
-def _convert(part: wiring.Component, name: str, target: Target | None) -> str:
-    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    back = importlib.import_module("amaranth.back.verilog")
-    return back.convert(part, name=name, platform=target, emit_src=False, strip_internal_attrs=True)
 
 
 STIMULUS = """

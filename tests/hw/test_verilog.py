@@ -15,7 +15,7 @@ from tests.formal.prove import tool
 
 
 class Read(wiring.Component):
-    """A memory with a register behind it; rows of no width are none."""
+    """A memory with a register behind it."""
 
     address: int
     data: int
