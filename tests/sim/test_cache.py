@@ -99,8 +99,8 @@ from pathlib import Path
 from sim import cache
 
 def make(folder):
-    print("making", flush=True)
     (folder / "half").write_bytes(b"half")
+    print("making", flush=True)
     time.sleep(float(sys.argv[1]))
     (folder / "lepton.so").write_bytes(b"whole")
 
@@ -147,23 +147,20 @@ from sim import cache
 from sim.commands import run
 
 def make(folder):
-    print("making", flush=True)
-    run([["sh", "-c", f"sleep 1; touch {sys.argv[1]}"]])
+    run([["sh", "-c", f"touch {sys.argv[1]}/began; sleep 2; touch {sys.argv[1]}/ended"]])
 
 cache.cached("kind", "key", make)
 """
 
 
 def test_a_compiler_that_outlives_its_killed_process_is_waited_for(folder, tmp_path):
-    ended = tmp_path / "ended"
-    killed = subprocess.Popen(
-        [sys.executable, "-c", COMPILES, str(ended)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert killed.stdout is not None
-    assert killed.stdout.readline() == "making\n"
-    time.sleep(0.3)
+    began, ended = tmp_path / "began", tmp_path / "ended"
+    killed = subprocess.Popen([sys.executable, "-c", COMPILES, str(tmp_path)], cwd=ROOT)
+    while not began.exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
     killed.kill()
-    killed.communicate()
+    killed.wait()
     assert not ended.exists()
     assert content(cache.cached("kind", "key", Maker())) == CONTENT
     # Until then it could write into a folder that is being removed, of which a part then stays.
