@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from host.errors import LeptonError
-from host.synth.devices import device
 from host.transports import Transport
 from host.transports.simulated import Simulated
 from host.transports.uart import BAUD, UART
 from hw.config import Config
+
+if TYPE_CHECKING:
+    from host.synth.devices import Device
 
 SERIAL = "uart:"
 """Stands before the name of a serial port."""
@@ -21,7 +24,7 @@ def check_target(target: str, baud: int | None, *, also: tuple[str, ...] = ()) -
     """LeptonError for a name that is neither a target nor in `also`, or a rate for none."""
     names = ("sim", *also)
     if target.startswith(NETLIST):
-        device(target.removeprefix(NETLIST))
+        _part(target)
     elif target not in names and not target.startswith(SERIAL):
         raise LeptonError(
             f"no target is named {target!r}; there are {', '.join(names)}, uart:PORT, "
@@ -47,6 +50,12 @@ def open_target(
 
         if waves is not None:
             raise LeptonError("waves are of the core, not of its netlist; use the target sim")
-        part = device(target.removeprefix(NETLIST))
-        return Simulated(library(config, part, tell=progress or (lambda text: None)))
+        return Simulated(library(config, _part(target), tell=progress or (lambda text: None)))
     return Simulated(config, waves=waves, progress=progress)
+
+
+def _part(target: str) -> "Device":
+    # Here, lest every run load what only synthesis needs: boards and their files.
+    from host.synth.devices import device
+
+    return device(target.removeprefix(NETLIST))

@@ -21,6 +21,10 @@ SEEDS = "LEPTON_BENCH_SEEDS"
 CONFIGS = "LEPTON_BENCH_CONFIGS"
 """Environment variable: random configurations, in the same form."""
 
+REWRITTEN = "sim/bench/*.py"
+"""Whose assertions tell values. cocotb's default, every file, compiles Amaranth and NumPy again in
+each simulator: four seconds."""
+
 
 def run(simulator: Path, module: str, test: str, folder: Path, case: dict[str, Any]) -> None:
     """Runs a test of a module of this package; AssertionError with what it said when it failed.
@@ -39,7 +43,7 @@ def run(simulator: Path, module: str, test: str, folder: Path, case: dict[str, A
             hdl_toplevel_lang="verilog",
             build_dir=folder,
             results_xml=str(results),
-            extra_env={VARIABLE: str(given)},
+            extra_env={VARIABLE: str(given), "COCOTB_REWRITE_ASSERTION_FILES": REWRITTEN},
             log_file=log,
             seed=1,
         )
