@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event
 
 from host.errors import LeptonError
+from sim.cache import cached, digest
 
 OLDEST = {"yosys": (0, 40), "nextpnr": (0, 7)}
 """Native tools that are older are passed over: they read what Amaranth writes wrongly or not."""
@@ -102,6 +103,36 @@ def run(
     Raises `SynthesisError` with its first error. It is ended when this is interrupted, or `stop` is
     set by another thread.
     """
+    prepare(name, stop=stop)
+    code, said = _execute(name, arguments, folder, stop)
+    lines = said.splitlines()
+    if code:
+        path = folder / log
+        # What Yosys dies of may stand in its log only.
+        lines = (path.read_text(errors="replace") if path.exists() else "").splitlines() + lines
+        errors = [line for line in lines if line.startswith("ERROR")]
+        words = (errors or lines[-1:] or [f"exit code {code}"])[0].strip()
+        raise SynthesisError(f"{name} failed: {words}")
+
+
+def prepare(name: str, *, stop: Event | None = None) -> None:
+    """Has the machine's form of a packaged tool made, which it makes of WebAssembly when it runs
+    first: two minutes of a processor for Yosys, spent by each process that comes meanwhile."""
+    found = tool(name)
+    if not Path(found.command).name.startswith("yowasp-"):
+        return
+
+    def make(folder: Path) -> None:
+        code, said = _execute(name, ["--version"], folder, stop)
+        (folder / "said").write_text(f"{code} {said}")
+
+    cached("prepared", digest(found.command, found.version), make)
+
+
+def _execute(
+    name: str, arguments: list[str], folder: Path, stop: Event | None
+) -> tuple[int, str]:
+    """Runs a tool to its end: its exit code, and all that it said."""
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         process = subprocess.Popen(
             [tool(name).command, *arguments], cwd=folder, stdin=subprocess.DEVNULL,
@@ -118,11 +149,4 @@ def run(
                 process.kill()
                 process.wait()
         said.seek(0)
-        lines = said.read().splitlines()
-    if process.returncode:
-        path = folder / log
-        # What Yosys dies of may stand in its log only.
-        lines = (path.read_text(errors="replace") if path.exists() else "").splitlines() + lines
-        errors = [line for line in lines if line.startswith("ERROR")]
-        words = (errors or lines[-1:] or [f"exit code {process.returncode}"])[0].strip()
-        raise SynthesisError(f"{name} failed: {words}")
+        return process.returncode, said.read()

