@@ -62,17 +62,16 @@ def _netlists() -> str:
     if record is None:
         return missing("netlists")
     head = (
-        "core", "part", "LUTs", "DSPs", "images", "bytes compared", "different", "cycles",
+        "core", "part", "LUTs", "DSPs", "model", "images", "bytes compared", "different", "cycles",
         "predicted",
     )  # fmt: skip
-    names = (
-        "luts", "dsps", "images", "bytes", "different", "cycles", "predicted_cycles",
-    )  # fmt: skip
+    names = ("images", "bytes", "different", "cycles", "predicted_cycles")
     rows = (
-        (f"`{r['config']}`", r["device"], *(f"{r[name]:,}" for name in names))
+        (f"`{r['config']}`", r["device"], f"{r['luts']:,}", r["dsps"], r["model"],
+         *(f"{r[name]:,}" for name in names))
         for r in record["cores"]
-    )
-    return f"{ran(record)}\n\n{table(head, rows, '  rrrrrrr')}"
+    )  # fmt: skip
+    return f"{ran(record)}\n\n{table(head, rows, '  rr rrrrr')}"
 
 
 def _opinion() -> str:

@@ -129,9 +129,7 @@ def prepare(name: str, *, stop: Event | None = None) -> None:
     cached("prepared", digest(found.command, found.version), make)
 
 
-def _execute(
-    name: str, arguments: list[str], folder: Path, stop: Event | None
-) -> tuple[int, str]:
+def _execute(name: str, arguments: list[str], folder: Path, stop: Event | None) -> tuple[int, str]:
     """Runs a tool to its end: its exit code, and all that it said."""
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         process = subprocess.Popen(

@@ -18,20 +18,24 @@ from hw.config import named
 from sim import build
 from tests.campaigns import records
 
-CORES = {"up5k": "up5k", "ecp5-25k": "ecp5-25k"}
-"""Configurations, and the parts they are for."""
+CORES = {
+    "up5k": ("up5k", "lenet-cifar10"),
+    "tiny": ("up5k", "lenet5-mnist"),
+    "ecp5-25k": ("ecp5-25k", "lenet-cifar10"),
+}
+"""Configurations, and for each a part and a model. `tiny` has what `up5k` has not, in the blocks of
+its part: rows of multipliers instead of trees, and the parallel requantizer."""
 
-MODEL = "lenet-cifar10"
 
-
-def compare(config: str, part: str, images: int) -> dict:
+def compare(config: str, images: int) -> dict:
     """Runs test images on a netlist; what differed from the reference and from the cost model."""
     cfg = named(config)
+    part, model = CORES[config]
     graph = quantize(
-        models.load(MODEL), data.calibration(MODEL), multiplier_width=cfg.multiplier_width
+        models.load(model), data.calibration(model), multiplier_width=cfg.multiplier_width
     )
     program = host.compile(graph, cfg, batch=cfg.lanes)
-    pixels = data.normalize(data.sample(MODEL).pixels[:images], MODEL).numpy()
+    pixels = data.normalize(data.sample(model).pixels[:images], model).numpy()
     expected = host.reference(graph, pixels)
     with host.Session(program, f"netlist:{part}") as session:
         found = session.run(pixels)
@@ -41,6 +45,7 @@ def compare(config: str, part: str, images: int) -> dict:
     return {
         "config": config,
         "device": part,
+        "model": model,
         "luts": usage.luts,
         "dsps": usage.dsps,
         "images": images,
@@ -66,7 +71,7 @@ def main() -> int:
     kept = {row["config"]: row for row in records.read("netlists").get("cores", [])}
     for config in [given.only] if given.only else list(CORES):
         start = time.monotonic()
-        row = compare(config, CORES[config], given.images)
+        row = compare(config, given.images)
         kept[config] = {
             **row,
             "seconds": round(time.monotonic() - start),

@@ -27,15 +27,11 @@ SMALL = {
 }
 """A netlist takes its time to compile."""
 
-ARRAY = Config(rows=3, cols=2, acc_width=20, multiplier_width=8, **SMALL)
-"""Everything in its usual form. On iCE40 the requantizer's product is made of LUTs; a narrower one
-takes Yosys half as long."""
-
 TREE = Config(
     rows=4, cols=2, weight_ports=2, acc_width=24, product_registers=1, adder_tree=1,
     serial_requant=1, prefetch=0, stall_counters=0, **{**SMALL, "trace_depth": 0},
 )  # fmt: skip
-"""The forms of the configuration `up5k`."""
+"""The forms of the configuration `up5k`; its part with the others is in `make netlists`."""
 
 MIXED = Config(
     rows=4, cols=3, lanes=2, requantizers=2, acc_width=20, stall_counters=0,
@@ -45,14 +41,13 @@ MIXED = Config(
 make another row, which has LUTs."""
 
 NETLISTS = {
-    "array on up5k": (ARRAY, "up5k"),
     "tree and serial requantizer on up5k": (TREE, "up5k"),
     "blocks and LUTs on ecp5-25k": (MIXED, "ecp5-25k"),
 }
 
 
 @lru_cache
-def network(multiplier_width):
+def network():
     """A small network, images, and what the reference makes of them."""
     torch.manual_seed(0)
     module = nn.Sequential(
@@ -63,7 +58,7 @@ def network(multiplier_width):
         nn.Linear(4 * 3 * 3, 5),
     ).eval()
     inputs = torch.rand(64, 1, 12, 12)
-    graph = host.quantize(module, inputs, multiplier_width=multiplier_width)
+    graph = host.quantize(module, inputs)
     images = torch.rand(32, 1, 12, 12).numpy() * 2 - 0.5
     return graph, images, host.reference(graph, images)
 
@@ -71,7 +66,7 @@ def network(multiplier_width):
 @pytest.mark.parametrize("name", NETLISTS)
 def test_a_netlist_runs_a_network_as_the_rtl_does(name):
     cfg, part = NETLISTS[name]
-    graph, images, expected = network(cfg.multiplier_width)
+    graph, images, expected = network()
     program = host.compile(graph, cfg, batch=cfg.lanes)
     with host.Session(program, f"netlist:{part}") as session:
         found = session.run(images)
@@ -85,7 +80,6 @@ def test_a_netlist_runs_a_network_as_the_rtl_does(name):
 
 
 BLOCKS = {
-    "array on up5k": {"SB_MAC16": 3, "SB_SPRAM256KA": 1, "SB_RAM40_4K": 8},
     "tree and serial requantizer on up5k": {"SB_MAC16": 4, "SB_SPRAM256KA": 2, "SB_RAM40_4K": 8},
     "blocks and LUTs on ecp5-25k": {"MULT18X18D": 2 * (4 + 9), "DP16KD": 4},
 }
@@ -107,7 +101,7 @@ def test_that_netlist_has_the_parts_own_blocks(name):
 
 
 def test_an_unknown_part_or_waves_of_a_netlist_are_refused():
-    program = host.compile(network(ARRAY.multiplier_width)[0], ARRAY)
+    program = host.compile(network()[0], TREE)
     with pytest.raises(LeptonError, match="no device is named 'up9k'; there are up5k"):
         host.Session(program, "netlist:up9k")
     with pytest.raises(LeptonError, match="waves are of the core, not of its netlist"):

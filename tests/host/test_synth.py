@@ -157,9 +157,7 @@ def test_a_packaged_tool_is_prepared_once_before_any_process_runs_it(bench, monk
     monkeypatch.setenv("PATH", str(bench))
     monkeypatch.setattr("sys.executable", str(bench / "python"))
     with ThreadPoolExecutor() as pool:
-        jobs = [
-            pool.submit(tools.run, "yosys", [f"design {i}"], tmp_path, "log") for i in range(4)
-        ]
+        jobs = [pool.submit(tools.run, "yosys", [f"design {i}"], tmp_path, "log") for i in range(4)]
         for job in jobs:
             job.result()
     first, *others = called.read_text().splitlines()

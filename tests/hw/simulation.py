@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from itertools import count
 from typing import Any
 
@@ -68,15 +69,17 @@ def play(
     bits = [output.as_value() if isinstance(output, data.View) else output for output in outputs]
 
     async def testbench(ctx: Any) -> None:
-        for t in range(cycles):
-            for signal, values in inputs:
-                if t < len(values):
-                    if t == 0 or values[t] is not values[t - 1]:
-                        ctx.set(signal, values[t])
-                elif t == len(values):
-                    ctx.set(signal.as_value() if isinstance(signal, data.View) else signal, 0)
-            _, _, *values = await ctx.tick().sample(*bits)
-            seen.append(values)
+        # One trigger for all cycles: to make it takes longer than many a cycle.
+        async with aclosing(aiter(ctx.tick().sample(*bits))) as ticks:
+            for t in range(cycles):
+                for signal, values in inputs:
+                    if t < len(values):
+                        if t == 0 or values[t] is not values[t - 1]:
+                            ctx.set(signal, values[t])
+                    elif t == len(values):
+                        ctx.set(signal.as_value() if isinstance(signal, data.View) else signal, 0)
+                _, _, *values = await anext(ticks)
+                seen.append(values)
 
     simulate(dut, testbench, cycles=cycles + 2)
     shapes = [o.shape() if isinstance(o, data.View) else None for o in outputs]
@@ -146,14 +149,11 @@ def lawful(stream: Any) -> Testbench:
 
     async def monitor(ctx: Any) -> None:
         offered = None
-        while True:
-            _, _, valid, ready, payload = await ctx.tick().sample(
-                stream.valid, stream.ready, stream.payload
-            )
-            payload = plain(payload)
+        sampled = ctx.tick().sample(stream.valid, stream.ready, stream.payload)
+        async for _, _, valid, ready, payload in sampled:
             if offered is not None:
                 assert valid, f"took {offered} back"
-                assert payload == offered, f"turned {offered} into {payload}"
-            offered = payload if valid and not ready else None
+                assert plain(payload) == offered, f"turned {offered} into {plain(payload)}"
+            offered = plain(payload) if valid and not ready else None
 
     return monitor

@@ -72,10 +72,10 @@ class Bench:
     async def _input_lawful(self, ctx):
         """What is offered stays until it is taken, while a run goes on and no reset waits."""
         dut, offered = self.dut, None
-        while True:
-            _, _, valid, ready, word, running, waits = await ctx.tick().sample(
-                dut.input.valid, dut.input.ready, dut.input.payload, dut.running, dut.reset_waits
-            )
+        sampled = ctx.tick().sample(
+            dut.input.valid, dut.input.ready, dut.input.payload, dut.running, dut.reset_waits
+        )
+        async for _, _, valid, ready, word, running, waits in sampled:
             if offered is not None and running and not waits:
                 assert (valid, word) == (1, offered)
             offered = word if valid and not ready else None
@@ -111,11 +111,8 @@ class Bench:
         coming = []
         for bus in self.dut.buses:
             ctx.set(bus.r_data, 0xBAD)
-        while True:
-            values = [
-                s for bus in self.dut.buses for s in (bus.row, bus.word, bus.write, bus.w_data)
-            ]
-            _, _, *seen = await ctx.tick().sample(*values)
+        values = [s for bus in self.dut.buses for s in (bus.row, bus.word, bus.write, bus.w_data)]
+        async for _, _, *seen in ctx.tick().sample(*values):
             coming.append([])
             for space in Space:
                 row, word, write, w_data = seen[:4]
@@ -133,14 +130,17 @@ class Bench:
     async def _run(self, ctx):
         dut = self.dut
         ready, batches = False, None
+        ticks = aiter(
+            ctx.tick().sample(
+                dut.start, dut.batches_set, dut.batches, dut.reset, dut.input.valid,
+                dut.input.payload,
+            )
+        )  # fmt: skip
         while True:
             ctx.set(dut.running, self.running)
             ready = ready or not next(self.input_pause)
             ctx.set(dut.input.ready, ready)
-            _, _, start, come, word_of_batches, reset, valid, word = await ctx.tick().sample(
-                dut.start, dut.batches_set, dut.batches, dut.reset, dut.input.valid,
-                dut.input.payload,
-            )  # fmt: skip
+            _, _, start, come, word_of_batches, reset, valid, word = await anext(ticks)
             assert not (come and self.running), "the batches of a run changed"
             batches = word_of_batches if come else batches
             if start:
