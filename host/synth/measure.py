@@ -10,16 +10,13 @@ def cycles_of(model: str, cfg: Config, batch: int) -> tuple[float | None, int, s
 
     LeptonError for a model that there is not.
     """
-    from host import data, models
+    from host import catalog
     from host.compiler import compile
     from host.cost import predict
-    from host.quantization import quantize
 
-    module = models.load(model)
-    width = cfg.multiplier_width
-    graph = quantize(module, data.calibration(model), multiplier_width=width, name=model)
+    source = catalog.find(model)
     try:
-        program = compile(graph, cfg, batch=batch)
+        program = compile(source.quantize(cfg.multiplier_width), cfg, batch=batch)
     except LeptonError as error:
         return None, 0, str(error)
     return predict(program).cycles_per_image, program.macs, ""

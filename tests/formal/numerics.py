@@ -15,7 +15,6 @@ from amaranth import Const, Mux, Signal, signed
 from hw import requant
 from hw.config import Config
 from hw.requant import Requant
-from hw.serial_requant import SerialRequant
 from tests.formal.harness import Checks, Harness
 from tests.formal.prove import Bug, Task
 
@@ -95,31 +94,6 @@ def rounded(check: Checks, value: Signal, entry: Any) -> Any:
     return Mux(moved < lo, lo, Mux(moved > hi, hi, moved))
 
 
-def serial(check: Checks, dut: SerialRequant) -> None:
-    """Any accumulator and entry that the compiler lets through, started whenever it may be: twice
-    the same, for whatever the first leaves behind must not count."""
-    period = dut.cfg.requant_cycles
-    acc = check.any_constant(dut.acc.shape(), "acc")
-    entry = check.any_constant(len(dut.entry.as_value()), "entry")
-    check.assume((dut.acc == acc) & (dut.entry.as_value() == entry))
-    total = acc + dut.entry.bias
-    half = 1 << (dut.cfg.acc_width - 1)
-    check.assume((total >= -half) & (total < half))
-    since = check.register(range(period + 2), "since")
-    at_work = (since != 0) & (since < period)
-    check.assume(~(dut.start & at_work))
-    with check.m.If(dut.start):
-        check.m.d.sync += since.eq(1)
-    with check.m.Elif(since != 0):
-        check.m.d.sync += since.eq(since + (since <= period))
-    value = Signal(signed(dut.cfg.acc_width + dut.cfg.multiplier_width))
-    check.m.d.comb += value.eq(total * dut.entry.multiplier)
-    clamped = rounded(check, value, dut.entry)
-    check.prove((since != period) | (dut.o == clamped))
-    check.prove(dut.ending == (since == period - 1))
-    check.prove(dut.ahead == (since == period - dut.AHEAD))
-
-
 def product(check: Checks, dut: OnlyProduct) -> None:
     """``(acc + bias) * multiplier``, where the compiler has proven that the sum fits."""
     width = dut.cfg.acc_width
@@ -160,14 +134,6 @@ def product_of(acc_width: int, multiplier_width: int, half: int) -> Harness:
     return harness
 
 
-def serial_of(acc_width: int, multiplier_width: int) -> Harness:
-    cfg: Any = Narrow(acc_width, multiplier_width)
-    return Harness(SerialRequant(cfg), serial)
-
-
-TIES_UP = Bug(
-    "hw.serial_requant", "(below | low[0])", "1", Narrow(4, 2).requant_cycles + 3
-)  # fmt: skip
 ROUNDED_UP = Bug("hw.requant", "guard & (sticky | floor[0])", "guard", Requant.LATENCY + 2)
 UNSIGNED = Bug(
     "hw.requant", "min(HALF, width - 1) :].as_signed()", "min(HALF, width - 1) :]",
@@ -197,10 +163,5 @@ TASKS = [
         "requantizer's product, 10 x 6 bits", partial(product_of, 10, 6, 5), "bmc", PRODUCT + 3,
         "the halves' products add up to the product of sum and multiplier", UNSIGNED,
         no_feedback=True,
-    ),
-    Task(
-        "serial requantizer, 4 x 2 bits", partial(serial_of, 4, 2), "bmc",
-        2 * Narrow(4, 2).requant_cycles + 3,
-        "sum, product, shift, rounding and clamp equal docs/numerics.md, for every shift", TIES_UP,
     ),
 ]  # fmt: skip

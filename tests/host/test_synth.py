@@ -69,6 +69,19 @@ def test_throughput_is_cycles_at_the_median_frequency(bench, capsys):
     assert found["mmacs_per_s"] == pytest.approx(found["images_per_s"] * 651_720 / 1e6, rel=1e-3)
 
 
+def test_cycles_are_those_of_a_compressed_model_too(bench, capsys):
+    """`lepton explore` recommends such, with a command that once knew the uncompressed only."""
+    synth_tools.install(bench)
+    default = [argument if argument != "array" else "core" for argument in SYNTH]
+    found = {}
+    for model in ("lenet5-mnist", "lenet5-mnist-small"):
+        assert execute([*default, "--seeds", "0", "--model", model, "--json", "-"]) == 0
+        found[model] = json.loads(capsys.readouterr().out)
+    cycles = {model: values["cycles_per_image"] for model, values in found.items()}
+    assert cycles["lenet5-mnist-small"] < cycles["lenet5-mnist"] / 2
+    assert found["lenet5-mnist-small"]["model"] == "lenet5-mnist-small"
+
+
 def test_an_unchanged_design_runs_no_tool_again(bench, capsys):
     trace = synth_tools.install(bench)
     for _ in range(2):
