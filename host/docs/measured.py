@@ -69,27 +69,30 @@ def _explored() -> str:
                     *(f"{r[kind]:,}" if kind in r else "-" for kind in ("luts", "dsps", "brams")),
                 )
             )
-        if "recommended" in entry:
-            r = entry["recommended"]
-            f = r["fields"]
-            lanes = f", {f['lanes']} lanes" if f["lanes"] > 1 else ""
-            built = r["mhz_measured"] is not None
-            kind = "measured" if r["luts_measured"] is not None else "estimated"
-            note = "" if kind == "measured" else " estimated"
-            what = f"**{r['variant']}, {f['rows']} x {f['cols']}{lanes}**"
-            rows.append(
-                (
-                    device,
-                    what if built else f"{what} (not placed)",
-                    f"{r['cycles_per_image']:,.0f}",
-                    f"{r['mhz_measured']:.1f}" if built else "-",
-                    f"{r['images_per_s_measured']:,.0f}" if built else "-",
-                    *(f"{r[f'{name}_{kind}']:,}{note}" for name in ("luts", "dsps", "brams")),
-                )
-            )
+        found = (entry, entry.get("compressed", {}))
+        rows += [
+            _recommended(device, one["recommended"]) for one in found if one.get("recommended")
+        ]
     head = ("device", "configuration", "cycles per image", "MHz", "images per second", "LUTs",
             "DSPs", "block RAMs")  # fmt: skip
     return table(head, rows, "  rrrrrr") if rows else NOT_EXPLORED
+
+
+def _recommended(device: str, r: dict) -> tuple[str, ...]:
+    f = r["fields"]
+    lanes = f", {f['lanes']} lanes" if f["lanes"] > 1 else ""
+    built = r["mhz_measured"] is not None
+    kind = "measured" if r["luts_measured"] is not None else "estimated"
+    note = "" if kind == "measured" else " estimated"
+    what = f"**{r['variant']}, {f['rows']} x {f['cols']}{lanes}**"
+    return (
+        device,
+        what if built else f"{what} (not placed)",
+        f"{r['cycles_per_image']:,.0f}",
+        f"{r['mhz_measured']:.1f}" if built else "-",
+        f"{r['images_per_s_measured']:,.0f}" if built else "-",
+        *(f"{r[f'{name}_{kind}']:,}{note}" for name in ("luts", "dsps", "brams")),
+    )
 
 
 def _resource_errors() -> str:

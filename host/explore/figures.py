@@ -80,7 +80,22 @@ def measure(
     device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
 ) -> dict[str, Any]:
     """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
-    answer = asked(device_name, minutes, variants, max_luts)
+    return _confirmed(asked(device_name, minutes, variants, max_luts))
+
+
+def measure_compressed(device_name: str, variant: str, batch: int, fixed: dict[str, int],
+                       minutes: float) -> dict[str, Any]:  # fmt: skip
+    """The explorer's answer for a compressed form alone, with some fields given."""
+    graphs = {variant: catalog.find(variant).quantize(16)}
+    question = Question(
+        graphs, (device_name,), batch, fixed=fixed, budget_s=60 * minutes, shapes=SHAPES
+    )
+    folder = cache_folder() / "explore" / f"{device_name}-{variant}-{batch}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return _confirmed(explore(question, folder / "search.db", Said()))
+
+
+def _confirmed(answer: Answer) -> dict[str, Any]:
     best = answer.recommendation.candidate
     assert best is not None
     confirm(best, answer.question.graphs[best.point.variant])
@@ -176,6 +191,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=30, help="for each device")
     parser.add_argument("--max-luts", type=int, help="no larger cores: they take less time")
     parser.add_argument("--variant", action="append", default=[])
+    parser.add_argument("--compressed", metavar="MODEL", help="explore that one, by itself")
+    parser.add_argument("--batch", type=int, default=16, help="of the compressed one")
+    parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE of its core")
     parser.add_argument("--before", action="store_true", help="only the named configurations")
     parser.add_argument("--draw", action="store_true", help="only docs/explored.png")
     parser.add_argument("--speed", action="store_true", help="only how fast the models are")
@@ -195,6 +213,12 @@ def main(arguments: list[str]) -> int:
         stored["configurations_per_s"] = round(speed(chosen.device))
         print(f"{stored['configurations_per_s']:,} configurations per second and processor")
         _write(stored)
+    elif chosen.compressed:
+        fixed = {name: int(value) for name, value in (one.split("=") for one in chosen.set)}
+        found = measure_compressed(
+            chosen.device, chosen.compressed, chosen.batch, fixed, chosen.minutes
+        )
+        _store(chosen.device, {"compressed": found})
     elif chosen.before:
         _store_named(chosen.device)
     else:
