@@ -84,7 +84,7 @@ def _recommended(device: str, r: dict) -> tuple[str, ...]:
     built = r["mhz_measured"] is not None
     kind = "measured" if r["luts_measured"] is not None else "estimated"
     note = "" if kind == "measured" else " estimated"
-    what = f"**{r['variant']}, {f['rows']} x {f['cols']}{lanes}**"
+    what = f"**{r['variant']}, {f['rows']} x {f['cols']}{lanes}, batch {r['batch']}**"
     return (
         device,
         what if built else f"{what} (not placed)",
