@@ -113,7 +113,7 @@ async def sums_equal_a_numpy_product(dut) -> None:
             f"{column[wrong[0]]}, expected {right[wrong[0]]}"
         )
         checked += len(right)
-    assert checked > CYCLES * cfg.cols // 2
+    assert checked > CYCLES * cfg.cols // 2, f"only {checked} sums were compared"
     dut._log.info(f"{checked} sums of {int(given.swap.sum())} passes are equal")
 
 
