@@ -64,7 +64,7 @@ def explore(
 
     Exit code 1 says that nothing meets the demands. Ctrl-C leaves a report of what is known.
     """
-    fixed = _fixed(changes)
+    fixed = options.fixed_fields(changes)
     options.check_writable(json_path, "--json", or_stdout=True)
     _check_folder(out)
 
@@ -124,25 +124,6 @@ def explore(
         raise typer.Exit(INTERRUPTED)
     if not answer.recommendation.meets:
         raise typer.Exit(UNMET)
-
-
-def _fixed(changes: list[str] | None) -> dict[str, int]:
-    """Fields that --set takes out of the search; two values for one contradict each other."""
-    from host.errors import LeptonError
-
-    plain = dict(options.configuration("default", None).items())
-    fixed: dict[str, int] = {}
-    for change in changes or ():
-        name = change.partition("=")[0].strip()
-        value = dict(options.configuration("default", [change]).items())
-        if name in fixed and fixed[name] != value[name]:
-            raise LeptonError(
-                f"--set {name}={fixed[name]} and --set {change} contradict each other; a field has "
-                "one value"
-            )
-        assert name in plain
-        fixed[name] = value[name]
-    return fixed
 
 
 def _check_folder(out: Path) -> None:

@@ -66,6 +66,23 @@ def configuration(name: str, changes: list[str] | None) -> Config:
     return config.with_fields(fields)
 
 
+def fixed_fields(changes: list[str] | None) -> dict[str, int]:
+    """Fields that --set takes out of the search; two values for one contradict each other."""
+    plain = dict(configuration("default", None).items())
+    fixed: dict[str, int] = {}
+    for change in changes or ():
+        name = change.partition("=")[0].strip()
+        value = dict(configuration("default", [change]).items())
+        if name in fixed and fixed[name] != value[name]:
+            raise LeptonError(
+                f"--set {name}={fixed[name]} and --set {change} contradict each other; a field has "
+                "one value"
+            )
+        assert name in plain
+        fixed[name] = value[name]
+    return fixed
+
+
 def check_writable(path: Path | None, option: str, *, or_stdout: bool = False) -> None:
     """Refuses, before long work, a path at which no file can be written."""
     if path is None or (path == STDOUT and or_stdout):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from host import catalog
+from host.cli import options
 from host.compiler import compile
 from host.cost import predict
 from host.errors import LeptonError
@@ -27,7 +28,7 @@ from host.program import write_whole
 from host.synth import DEVICES, synthesize
 from host.synth.tools import SynthesisError
 from hw.config import named
-from sim.cache import cache_folder
+from sim.cache import cache_folder, digest
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
 PICTURE = Path(__file__).parents[2] / "docs" / "explored.png"
@@ -76,29 +77,12 @@ def measure_named(device_name: str, name: str) -> dict[str, Any]:
     return found | {"mhz": mhz, "images_per_s": round(mhz * 1e6 / cycles, 1)}
 
 
-def measure(
-    device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
-) -> dict[str, Any]:
+def measure(name: str, question: Question) -> dict[str, Any]:
     """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
-    return _confirmed(asked(device_name, minutes, variants, max_luts))
-
-
-def measure_compressed(device_name: str, variant: str, batch: int, fixed: dict[str, int],
-                       minutes: float) -> dict[str, Any]:  # fmt: skip
-    """The explorer's answer for a compressed form alone, with some fields given."""
-    graphs = {variant: catalog.find(variant).quantize(16)}
-    question = Question(
-        graphs, (device_name,), batch, fixed=fixed, budget_s=60 * minutes, shapes=SHAPES
-    )
-    folder = cache_folder() / "explore" / f"{device_name}-{variant}-{batch}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return _confirmed(explore(question, folder / "search.db", Said()))
-
-
-def _confirmed(answer: Answer) -> dict[str, Any]:
+    answer = asked(name, question)
     best = answer.recommendation.candidate
     assert best is not None
-    confirm(best, answer.question.graphs[best.point.variant])
+    confirm(best, question.graphs[best.point.variant])
     return {
         "recommended": best.record(),
         "reason": answer.recommendation.sentence,
@@ -107,18 +91,33 @@ def _confirmed(answer: Answer) -> dict[str, Any]:
     }
 
 
-def asked(
+def of_device(
     device_name: str, minutes: float, variants: list[str], max_luts: int | None = None
-) -> Answer:
-    """The explorer's answer for one device, with its report in the cache; goes on where it was."""
+) -> tuple[str, Question]:
+    """What to build for `MODEL`, or one of those variants of it, on a device; with a name."""
     graphs = {name: catalog.find(name).quantize(16) for name in (MODEL, *variants)}
     name = f"{device_name}-{'-'.join(Path(v).name for v in variants) or 'plain'}"
-    folder = cache_folder() / "explore" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    question = Question(
+    return name, Question(
         graphs, (device_name,), BATCHES[device_name], Wishes(max_luts=max_luts),
         budget_s=60 * minutes, shapes=SHAPES,
     )  # fmt: skip
+
+
+def of_compressed(
+    device_name: str, minutes: float, model: str, batch: int, fixed: dict[str, int]
+) -> tuple[str, Question]:
+    """What to build for a compressed model by itself, with some fields given; with a name."""
+    name = f"{device_name}-{Path(model).name}-{digest(json.dumps([batch, fixed]))[:8]}"
+    return name, Question(
+        {model: catalog.find(model).quantize(fixed.get("multiplier_width", 16))}, (device_name,),
+        batch, fixed=fixed, budget_s=60 * minutes, shapes=SHAPES,
+    )  # fmt: skip
+
+
+def asked(name: str, question: Question) -> Answer:
+    """The explorer's answer, with its report in the cache by that name; goes on where it was."""
+    folder = cache_folder() / "explore" / name
+    folder.mkdir(parents=True, exist_ok=True)
     answer = explore(question, folder / "search.db", Said())
     report.write(answer, folder)
     return answer
@@ -126,7 +125,7 @@ def asked(
 
 def draw(variants: list[str]) -> None:
     """What is known of all devices in one picture, for the README."""
-    answers = [asked(device, 0, variants) for device in DEVICES]
+    answers = [asked(*of_device(device, 0, variants)) for device in DEVICES]
     candidates = [c for answer in answers for c in answer.candidates]
     joined = replace(
         answers[0],
@@ -203,7 +202,8 @@ def main(arguments: list[str]) -> int:
         return 0
     if chosen.device == "all":
         for device in DEVICES:
-            _store(device, measure(device, chosen.minutes, chosen.variant, chosen.max_luts))
+            wanted = of_device(device, chosen.minutes, chosen.variant, chosen.max_luts)
+            _store(device, measure(*wanted))
         for device in DEVICES:
             _store_named(device)
         draw(chosen.variant)
@@ -214,16 +214,16 @@ def main(arguments: list[str]) -> int:
         print(f"{stored['configurations_per_s']:,} configurations per second and processor")
         _write(stored)
     elif chosen.compressed:
-        fixed = {name: int(value) for name, value in (one.split("=") for one in chosen.set)}
-        found = measure_compressed(
-            chosen.device, chosen.compressed, chosen.batch, fixed, chosen.minutes
-        )
-        _store(chosen.device, {"compressed": found})
+        wanted = of_compressed(
+            chosen.device, chosen.minutes, chosen.compressed, chosen.batch,
+            options.fixed_fields(chosen.set),
+        )  # fmt: skip
+        _store(chosen.device, {"compressed": measure(*wanted)})
     elif chosen.before:
         _store_named(chosen.device)
     else:
-        found = measure(chosen.device, chosen.minutes, chosen.variant, chosen.max_luts)
-        _store(chosen.device, found)
+        wanted = of_device(chosen.device, chosen.minutes, chosen.variant, chosen.max_luts)
+        _store(chosen.device, measure(*wanted))
     return 0
 
 
