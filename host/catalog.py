@@ -3,15 +3,16 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from host import data, graph_file, models
+from host import graph_file, kept_networks, shipped
 from host.errors import LeptonError
 from host.qgraph import QGraph
-from host.quantization import quantize
+
+if TYPE_CHECKING:
+    from torch import nn
 
 INFO, WEIGHTS, NETWORK = "model.json", "model.pt", "model.qgraph"
 """Files of a compressed model: how it came about, its float weights, its integers."""
@@ -25,12 +26,19 @@ class Source:
 
     name: str
     base: str
-    """The entry of `models.MODELS` that it is, or came from."""
+    """The entry of `shipped.MODELS` that it is, or came from."""
     dataset: str
-    module: nn.Module
-    """In eval mode."""
+    weights: Path
+    """Of the float module."""
     quantize: Callable[[int], QGraph]
     """The integer network for requantizers of so many bits."""
+
+    @cached_property
+    def module(self) -> "nn.Module":
+        """The float module in eval mode, with the widths that its weights have."""
+        from host import models
+
+        return models.load(self.base, self.weights, resize=True)
 
     def check_dataset(self, dataset: str | None) -> None:
         """Refuses another data set than the model's; None is no wish."""
@@ -40,12 +48,12 @@ class Source:
 
 def variants() -> dict[str, Path]:
     """Folders of the compressed models that ship, by name."""
-    return {path.parent.name: path.parent for path in sorted(models.WEIGHTS.glob(f"*/{INFO}"))}
+    return {path.parent.name: path.parent for path in sorted(shipped.WEIGHTS.glob(f"*/{INFO}"))}
 
 
 def names() -> tuple[str, ...]:
     """All models that ship: the trained ones, then those compressed from them."""
-    return (*models.MODELS, *variants())
+    return (*shipped.MODELS, *variants())
 
 
 def variants_of(name: str) -> tuple[str, ...]:
@@ -55,8 +63,8 @@ def variants_of(name: str) -> tuple[str, ...]:
 
 def accuracy(name: str) -> float | None:
     """Of a model on the test images, as noted when it was made; None where nothing was."""
-    if name in models.MODELS:
-        path = models.WEIGHTS / f"{name}.json"
+    if name in shipped.MODELS:
+        path = shipped.WEIGHTS / f"{name}.json"
         return json.loads(path.read_text()).get("test_accuracy") if path.exists() else None
     rows = read_info(variants().get(name, Path(name))).get("rows") or [{}]
     return rows[-1].get("accuracy")
@@ -66,26 +74,23 @@ def find(name: str) -> Source:
     """The model of that name, or in that folder; LeptonError for neither."""
     if name in variants():
         return _saved(variants()[name], name)
-    if name not in models.MODELS and Path(name).is_dir():
+    if name not in shipped.MODELS and Path(name).is_dir():
         return _saved(Path(name), name)
-    if name not in models.MODELS:
+    if name not in shipped.MODELS:
         raise LeptonError(
             f"no model is called {name!r}; there are {', '.join(names())}, and the folders "
             "that `lepton compress` writes"
         )
-    module, dataset = models.load(name), models.MODELS[name].dataset
+    info = shipped.MODELS[name]
     return Source(
-        name, name, dataset, module,
-        lambda width: quantize(
-            module, data.calibration(dataset), multiplier_width=width, name=name
-        ),
-    )  # fmt: skip
+        name, name, info.dataset, info.weights, lambda width: kept_networks.integers(info, width)
+    )
 
 
 def _saved(folder: Path, name: str) -> Source:
     info = read_info(folder)
     base = info["base"]
-    if base not in models.MODELS:
+    if base not in shipped.MODELS:
         raise LeptonError(f"{folder}: made from {base!r}, which is no model of this version")
     graph = graph_file.load(folder / NETWORK)
     made_for = int(graph.info["multiplier_width"])
@@ -98,8 +103,7 @@ def _saved(folder: Path, name: str) -> Source:
             )
         return graph
 
-    module = models.load(base, folder / WEIGHTS, resize=True)
-    return Source(name, base, models.MODELS[base].dataset, module, integers)
+    return Source(name, base, shipped.MODELS[base].dataset, folder / WEIGHTS, integers)
 
 
 def read_info(folder: Path) -> dict[str, Any]:

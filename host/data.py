@@ -7,13 +7,16 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from host import datasets
 from host.datasets import DATASETS, Split, key_of
 from host.errors import LeptonError
+
+if TYPE_CHECKING:
+    import torch
 
 SAMPLES = Path(__file__).parent / "samples"
 DEBIAN = Path("/usr/share/datasets")
@@ -142,7 +145,7 @@ def sample(name: str) -> Images:
     return _shipped(key_of(name), "test")
 
 
-def calibration(name: str, n: int = 256) -> torch.Tensor:
+def calibration(name: str, n: int = 256) -> "torch.Tensor":
     """``n`` normalized training images (never test images) to choose quantization ranges with."""
     images = _shipped(key_of(name), "train")
     if not 1 <= n <= len(images):
@@ -150,12 +153,20 @@ def calibration(name: str, n: int = 256) -> torch.Tensor:
     return normalize(images.pixels[:n], name)
 
 
+def samples(key: str, split: Split) -> Path:
+    """The images of a split that ship."""
+    return SAMPLES / f"{key}-{split}.npz"
+
+
 def _shipped(key: str, split: Split) -> Images:
-    with np.load(SAMPLES / f"{key}-{split}.npz", allow_pickle=False) as archive:
+    with np.load(samples(key, split), allow_pickle=False) as archive:
         return Images(archive["pixels"], archive["labels"])
 
 
-def normalize(pixels: np.ndarray | torch.Tensor, name: str) -> torch.Tensor:
+def normalize(pixels: "np.ndarray | torch.Tensor", name: str) -> "torch.Tensor":
     """Pixels as the models were trained on them: float32, about zero mean and unit variance."""
+    # It takes seconds to load, and most of what is here does without it.
+    import torch
+
     info = DATASETS[key_of(name)]
     return (torch.as_tensor(pixels).float() - info.mean) / info.std

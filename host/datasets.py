@@ -8,7 +8,7 @@ from typing import Literal
 import pooch
 
 from host.errors import LeptonError
-from host.models import MODELS
+from host.shipped import MODELS
 
 Split = Literal["train", "test"]
 

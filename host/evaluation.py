@@ -1,7 +1,6 @@
 """Runs a shipped model on the hardware and compares every byte, for `lepton run`."""
 
 import time
-from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -12,10 +11,10 @@ from host.datasets import DATASETS
 from host.driver import Counters, Session
 from host.errors import LeptonError
 from host.integer_reference import reference
-from host.measurement import Difference, Experiment, Hardware, LayerCost, Measurement, Watcher
+from host.layer_costs import LayerCost, layer_costs
+from host.measurement import Difference, Experiment, Hardware, Measurement, Watcher
 from host.program import Program
 from host.qgraph import QGraph
-from host.traffic import traffic
 
 CHUNK = 250
 """Images that the reference computes between two reports of progress."""
@@ -149,23 +148,3 @@ def _accuracy(logits: np.ndarray, images: Images) -> float:
 
 def _last(program: Program) -> str:
     return next(output.layer for output in program.outputs if output.final)
-
-
-def layer_costs(program: Program, counters: Counters) -> tuple[LayerCost, ...]:
-    """Each layer's share in one image; without cycles where the hardware traced none."""
-    spent = [layer.counters for layer in counters.layers] or [None] * len(program.layers)
-    costs = []
-    for info, moved, layer in zip(program.layers, traffic(program), spent, strict=True):
-        cost = LayerCost(
-            info.name,
-            info.macs,
-            traffic={name: value / program.batch for name, value in asdict(moved.traffic).items()},
-            memory=asdict(moved.memory),
-        )
-        if layer is not None:
-            cycles = layer["cycles"] / program.batch
-            stalls = {n: v / program.batch for n, v in layer.items() if n.startswith("stall_")}
-            used = info.macs / (cycles * program.config.pes) if cycles else 0.0
-            cost = replace(cost, cycles=cycles, utilization=used, stalls=stalls)
-        costs.append(cost)
-    return tuple(costs)

@@ -6,6 +6,7 @@ from typing import Any
 
 from host.driver import Counters
 from host.errors import LeptonError
+from host.layer_costs import LayerCost
 from host.transports.targets import check_target
 from hw.config import Config
 
@@ -80,22 +81,6 @@ class Difference:
             f"image {self.image}, layer {self.layer}, position ({where}): got {self.got}, "
             f"expected {self.expected}"
         )
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """A layer's share in one image; what the hardware did not count is None."""
-
-    name: str
-    macs: int
-    cycles: float | None = None
-    utilization: float | None = None
-    stalls: dict[str, float] | None = None
-    """Cycles by cause."""
-    traffic: dict[str, float] | None = None
-    """Bytes, by the names of `host.traffic.Traffic`."""
-    memory: dict[str, int] | None = None
-    """Of the whole batch, by the names of `host.traffic.Memory`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,7 @@
-"""The float models that Lepton ships: their layers, their trained weights, their cost in MACs."""
+"""The float models that Lepton ships as modules: their layers, weights, cost in MACs."""
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -10,8 +9,7 @@ import torch
 from torch import nn
 
 from host.errors import LeptonError
-
-WEIGHTS = Path(__file__).parent / "weights"
+from host.shipped import MODELS, ModelInfo
 
 
 def lenet5() -> nn.Sequential:
@@ -42,58 +40,19 @@ def _lenet(conv1: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """One architecture trained on one dataset; ``build`` makes it with random weights."""
-
-    name: str
-    dataset: str
-    build: Callable[[], nn.Module]
-    input_shape: tuple[int, int, int]
-    summary: str
-
-    @property
-    def architecture(self) -> str:
-        """The name that ``lepton train`` takes together with ``--dataset``."""
-        return self.build.__name__
-
-    @property
-    def weights(self) -> Path:
-        """The state dict in the repository; a JSON file of the same name says what made it."""
-        return WEIGHTS / f"{self.name}.pt"
-
-
-MODELS: dict[str, ModelInfo] = {
-    info.name: info
-    for info in (
-        ModelInfo("lenet5-mnist", "mnist", lenet5, (1, 28, 28), "LeNet-5, handwritten digits"),
-        ModelInfo("lenet5-fashion", "fashion-mnist", lenet5, (1, 28, 28), "LeNet-5, clothing"),
-        ModelInfo("lenet-cifar10", "cifar10", lenet_cifar, (3, 32, 32), "LeNet-5, color photos"),
-    )
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "lenet5": lenet5,
+    "lenet_cifar": lenet_cifar,
 }
 
 
-def find(model: str, dataset: str | None = None) -> ModelInfo:
-    """The entry of ``MODELS`` for a name in it, or for an architecture and a dataset.
-
-    ``dataset`` may be left out where only one is possible. What is unknown, or contradicts itself
-    as ``find("lenet5-mnist", "cifar10")`` does, is a ``LeptonError``.
-    """
-    known = [m for m in MODELS.values() if model in (m.name, m.architecture)]
-    if not known:
-        names = dict.fromkeys(n for m in MODELS.values() for n in (m.architecture, m.name))
-        raise LeptonError(f"no model is called {model!r}; there are {', '.join(names)}")
-    fitting = [m for m in known if dataset in (None, m.dataset)]
-    if len(fitting) == 1:
-        return fitting[0]
-    datasets = " or ".join(m.dataset for m in known)
-    if dataset is None:
-        raise LeptonError(f"{model} needs a dataset: {datasets}")
-    raise LeptonError(f"{model} is for the dataset {datasets}, not {dataset!r}")
+def build(info: ModelInfo) -> nn.Module:
+    """The module of a model with random weights."""
+    return ARCHITECTURES[info.architecture]()
 
 
 def load(name: str, weights: Path | None = None, *, resize: bool = False) -> nn.Module:
-    """The model ``name`` of ``MODELS`` in eval mode, with its shipped weights or ``weights``.
+    """A shipped model in eval mode, with its own weights or those of the file `weights`.
 
     With ``resize`` its layers take the widths of the weights, as pruning left them.
     """
@@ -101,7 +60,7 @@ def load(name: str, weights: Path | None = None, *, resize: bool = False) -> nn.
         raise LeptonError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
     info = MODELS[name]
     path = info.weights if weights is None else Path(weights)
-    module = info.build()
+    module = build(info)
     try:
         state = torch.load(path, weights_only=True)
     except FileNotFoundError:

@@ -9,10 +9,9 @@ from host.activity import Activity
 from host.cost import predict
 from host.driver import Counters, Session
 from host.errors import LeptonError
-from host.evaluation import layer_costs
-from host.measurement import LayerCost, Watcher
+from host.layer_costs import LayerCost, intensities, layer_costs
+from host.measurement import Watcher
 from host.program import Program
-from host.roofline import intensities
 
 Source = Literal["rtl", "cost"]
 

@@ -9,33 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from host.errors import LeptonError
-from host.measurement import LayerCost
+from host.layer_costs import MEMORIES, LayerCost, bandwidths, intensities
 from hw.config import Config
 
-MEMORIES = {
-    "weights": ("weight memory", ("weights",)),
-    "scratchpad": ("scratchpad, reads", ("activations_read",)),
-    "link": ("host link", ("link_in", "link_out")),
-}
-"""Title, and fields of `host.traffic.Traffic`, of what has a bandwidth of its own."""
-
 FORMATS = (".png", ".svg")
-
-
-def bandwidths(cfg: Config) -> dict[str, float]:
-    """Bytes in a cycle at the most, of each of `MEMORIES`."""
-    return {
-        "weights": cfg.weight_ports * cfg.cols,
-        "scratchpad": cfg.rows * cfg.lanes,
-        "link": cfg.link_width / 8,
-    }
-
-
-def intensities(layer: LayerCost) -> dict[str, float]:
-    """Multiply-accumulates for each byte of each of `MEMORIES` that the layer uses."""
-    assert layer.traffic is not None
-    moved = {name: sum(layer.traffic[f] for f in fields) for name, (_, fields) in MEMORIES.items()}
-    return {name: layer.macs / count for name, count in moved.items() if count and layer.macs}
 
 
 def roofline(layers: Sequence[LayerCost], cfg: Config, title: str) -> Figure:

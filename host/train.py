@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
-from host import data, models
+from host import data, models, shipped
 from host.checkpoint import Checkpoint
 from host.data import Images
 from host.errors import LeptonError
@@ -198,12 +198,12 @@ def train(
     tensorboard: Path | None = None,
     note: str = "",
 ) -> Trained:
-    """Train ``model`` (and ``dataset``: see ``models.find``) from scratch; measure it; save both.
+    """Train ``model`` (and ``dataset``: see ``shipped.find``) from scratch; measure it; save both.
 
     ``epochs`` defaults to the recipe that made the shipped weights, ``folder`` to what
     ``data.load`` finds, ``out`` to ``build/weights/MODEL.pt``. ``note`` goes into the metadata.
     """
-    info = models.find(model, dataset)
+    info = shipped.find(model, dataset)
     recipe = RECIPES[info.dataset]
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     images = data.load(info.dataset, "train", folder)
@@ -211,7 +211,7 @@ def train(
     out = Path("build/weights", f"{info.name}.pt") if out is None else Path(out)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = info.build()
+        module = models.build(info)
     with ExitStack() as stack:
         monitors: list[Monitor] = [ProgressBar(f"train {info.name}", stack)]
         if tensorboard is not None:

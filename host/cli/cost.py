@@ -22,7 +22,7 @@ def cost(
     from host.cli import tables
     from host.compiler import compile
     from host.cost import predict
-    from host.evaluation import layer_costs
+    from host.layer_costs import layer_costs
     from host.program import write_whole
 
     graph = catalog.find(model).quantize(chosen.multiplier_width)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from host.measurement import Hardware, LayerCost, Measurement
+from host.layer_costs import LayerCost
+from host.measurement import Hardware, Measurement
 from host.profiling import Profile
 
 STALLS = {

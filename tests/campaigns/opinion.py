@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 from torch.nn import functional
 
-from host import data, models
+from host import data, models, shipped
 from host.integer_reference import reference
 from host.onnx_export import INPUT, export
 from host.qgraph import AvgPool2d, Conv2d, Layer, Linear, QGraph, Quantization
@@ -180,7 +180,7 @@ def ask(name: str, images: data.Images) -> Opinion:
 def folder_of(text: str) -> tuple[str, Path]:
     """``mnist=FOLDER``: by name, since MNIST and Fashion-MNIST have files of the same names."""
     name, equal, folder = text.partition("=")
-    names = [info.dataset for info in models.MODELS.values()]
+    names = [info.dataset for info in shipped.MODELS.values()]
     if not equal or name not in names:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER; names are {names}")
     return name, Path(folder)
@@ -195,7 +195,7 @@ def main() -> None:
     )  # fmt: skip
     folders, start = dict(parser.parse_args().data), time.monotonic()
     rows = []
-    for name, info in models.MODELS.items():
+    for name, info in shipped.MODELS.items():
         images, source = data.sample(name), "the repository"
         if info.dataset in folders:
             images, source = data.load(info.dataset, "test", folders[info.dataset]), "test set"

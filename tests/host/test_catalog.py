@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from host import catalog, graph_file, models, qgraph
+from host import catalog, graph_file, models, qgraph, shipped
 from host.errors import LeptonError
 from host.integer_reference import reference
 from host.quantization import quantize
@@ -64,7 +64,7 @@ def test_another_file_is_not_taken_for_a_network(tmp_path):
 def test_what_was_compressed_from_a_model_is_among_its_variants():
     assert catalog.variants_of("lenet5-mnist") == ("lenet5-mnist-small",)
     assert catalog.variants_of("lenet5-fashion") == ()
-    assert set(catalog.names()) == {*models.MODELS, *catalog.variants()}
+    assert set(catalog.names()) == {*shipped.MODELS, *catalog.variants()}
 
 
 @pytest.mark.parametrize("name", catalog.variants())
@@ -72,7 +72,7 @@ def test_a_shipped_variant_is_smaller_than_its_base_and_says_what_made_it(name):
     source = catalog.find(name)
     info = catalog.read_info(catalog.variants()[name])
     base = models.load(source.base)
-    shape = models.MODELS[source.base].input_shape
+    shape = shipped.MODELS[source.base].input_shape
     assert sum(models.macs(source.module, shape).values()) == source.quantize(16).macs
     assert source.quantize(16).macs < sum(models.macs(base, shape).values())
     assert info["command"].startswith(f"lepton compress {source.base} ")

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from host import data, models, train
+from host import data, models, shipped, train
 from host.errors import LeptonError
 
 TARGETS = {"lenet5-mnist": 0.993, "lenet5-fashion": 0.910, "lenet-cifar10": 0.71}
@@ -21,25 +21,25 @@ def test_lenet5_needs_416520_macs():
     assert sum(models.macs(models.lenet5(), (1, 28, 28)).values()) == 416_520
 
 
-@pytest.mark.parametrize("info", models.MODELS.values(), ids=lambda info: info.name)
+@pytest.mark.parametrize("info", shipped.MODELS.values(), ids=lambda info: info.name)
 def test_a_model_gives_ten_scores_per_image_and_is_ready_for_inference(info):
     module = models.load(info.name)
     assert not module.training
     assert module(torch.zeros(3, *info.input_shape)).shape == (3, 10)
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", shipped.MODELS)
 def test_shipped_weights_say_what_made_them_and_reach_their_target(name):
-    metadata = json.loads(models.MODELS[name].weights.with_suffix(".json").read_text())
+    metadata = json.loads(shipped.MODELS[name].weights.with_suffix(".json").read_text())
     assert metadata["command"].startswith("lepton train ")
     assert metadata["model"] == name
     assert metadata["test_images"] == 10_000
     assert metadata["test_accuracy"] >= TARGETS[name]
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", shipped.MODELS)
 def test_shipped_weights_do_on_the_sample_as_recorded(name):
-    metadata = json.loads(models.MODELS[name].weights.with_suffix(".json").read_text())
+    metadata = json.loads(shipped.MODELS[name].weights.with_suffix(".json").read_text())
     recorded = metadata["test_accuracy"]
     # Four standard deviations of a draw of 256.
     slack = 4 * (recorded * (1 - recorded) / 256) ** 0.5
@@ -48,7 +48,7 @@ def test_shipped_weights_do_on_the_sample_as_recorded(name):
 
 
 def test_the_cifar_weights_own_up_to_the_jpeg_copy():
-    metadata = json.loads(models.MODELS["lenet-cifar10"].weights.with_suffix(".json").read_text())
+    metadata = json.loads(shipped.MODELS["lenet-cifar10"].weights.with_suffix(".json").read_text())
     assert "JPEG" in metadata["note"]
 
 
@@ -67,7 +67,7 @@ def test_an_unknown_model_is_refused_with_the_known_names():
     ],
 )
 def test_an_architecture_and_a_dataset_name_a_model(model, dataset, name):
-    assert models.find(model, dataset).name == name
+    assert shipped.find(model, dataset).name == name
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_architecture_and_a_dataset_name_a_model(model, dataset, name):
 )
 def test_a_pair_that_does_not_fit_is_refused(model, dataset, reason):
     with pytest.raises(LeptonError, match=reason):
-        models.find(model, dataset)
+        shipped.find(model, dataset)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 cut off"], ids=repr)

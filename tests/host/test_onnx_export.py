@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from host import data, models
+from host import data, shipped
 from host.cli import execute
 from host.errors import LeptonError
 from host.integer_reference import reference
@@ -17,7 +17,7 @@ from tests.campaigns.opinion import Opinion, Second, ask
 from tests.host.networks import random_network
 
 
-@pytest.mark.parametrize("model", models.MODELS)
+@pytest.mark.parametrize("model", shipped.MODELS)
 def test_onnx_runtime_agrees_on_the_shipped_images(model):
     opinion = ask(model, data.sample(model))
     assert opinion.images == 256

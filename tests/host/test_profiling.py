@@ -12,9 +12,8 @@ from host.cli import execute
 from host.compiler import compile
 from host.cost import predict
 from host.data import calibration
-from host.evaluation import layer_costs
+from host.layer_costs import MEMORIES, bandwidths, intensities, layer_costs
 from host.quantization import quantize
-from host.roofline import MEMORIES, bandwidths, intensities
 from host.timeline import TRACKS, trace
 from hw import isa
 from hw.config import named
