@@ -1,6 +1,7 @@
 """The memories of a core and the blocks that they take, before any synthesis: an estimate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from host.synth.devices import Device
 from hw import isa
@@ -35,6 +36,21 @@ class Shape:
         return (-(-count // (width // 8)) if width >= 8 else count * (8 // width)) * rows
 
 
+def weights(ports: int, columns: int, depth: int) -> Shape:
+    """The weight memory."""
+    return Shape(ports, 8 * columns, depth, piece=32, single_port=True)
+
+
+def table(requantizers: int, depth: int) -> Shape:
+    """Factors and biases of channels."""
+    return Shape(requantizers, 32 * isa.TABLE_WORDS, depth)
+
+
+def program(depth: int) -> Shape:
+    """Instructions."""
+    return Shape(1, 32, depth)
+
+
 def shapes(cfg: Config) -> list[Shape]:
     """All memories of a core with their sizes in bits and rows."""
     lanes, columns, acc = cfg.lanes, cfg.cols, cfg.acc_width
@@ -49,12 +65,12 @@ def shapes(cfg: Config) -> list[Shape]:
     if cfg.adder_tree:
         activations = Shape(lanes * cfg.bank_bytes, 8, 2 * bank_depth)
     found = [
-        Shape(cfg.weight_ports, 8 * columns, cfg.weight_depth, piece=32, single_port=True),
+        weights(cfg.weight_ports, columns, cfg.weight_depth),
         activations,
         Shape(memories, wide, cfg.acc_depth + cfg.adder_tree),
         Shape(memories, wide, cfg.result_depth),
-        Shape(cfg.requantizers, 32 * isa.TABLE_WORDS, cfg.table_depth),
-        Shape(1, 32, cfg.program_depth),
+        table(cfg.requantizers, cfg.table_depth),
+        program(cfg.program_depth),
         Shape(1, WORD.width, packets),
         Shape(1, CAUSE, packets),
         Shape(1, result, cfg.result_depth),
@@ -69,7 +85,7 @@ BLOCKS = {
     "ecp5": ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
 }
 """Widths of a block of RAM and the rows that it then has."""
-LEAST_BITS = {"ice40": 0, "ecp5": 1025}
+LEAST_BITS = {"ice40": 0, "ecp5": 1153}
 """Of a memory that becomes blocks; ECP5 makes smaller ones of LUTs."""
 RAM_LUTS = 4
 """LUTs of 16 rows of 4 bits."""
@@ -86,6 +102,23 @@ class Memories:
     """Of memories that are made of LUTs."""
 
 
+def raised(shape: Shape, family: str) -> int:
+    """Its depth, or the power of two above it where that takes no more blocks.
+
+    Then each bit has a block to itself, and nothing behind the blocks selects one: fewer LUTs, and
+    on ECP5 the register behind the memory is the blocks' own.
+    """
+    full = replace(shape, depth=1 << (shape.depth - 1).bit_length())
+    in_luts = shape.width * shape.depth < LEAST_BITS[family]
+    more = _blocks_of_one(full, family) > _blocks_of_one(shape, family)
+    return shape.depth if in_luts or more else full.depth
+
+
+@lru_cache(4096)
+def _blocks_of_one(shape: Shape, family: str) -> int:
+    return min(shape.blocks(*form) for form in BLOCKS[family])
+
+
 def blocks(cfg: Config, device: Device) -> Memories:
     """Of all memories of a core on that device, as Yosys is expected to map them."""
     brams = sprams = luts = 0
@@ -100,5 +133,5 @@ def blocks(cfg: Config, device: Device) -> Memories:
         if shape.width * shape.depth < LEAST_BITS[device.family]:
             luts += shape.count * RAM_LUTS * -(-shape.width // 4) * -(-shape.depth // 16)
             continue
-        brams += shape.count * min(shape.blocks(*form) for form in BLOCKS[device.family])
+        brams += shape.count * _blocks_of_one(shape, device.family)
     return Memories(brams, sprams, luts)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from host.errors import LeptonError
+from host.explore import memories
 from host.explore.cycles import Cycles, Evaluator
 from host.explore.resources import Estimate, Model
 from host.qgraph import Conv2d, QGraph
@@ -14,10 +15,11 @@ from hw.errors import ConfigError
 MOST_ROWS, MOST_COLUMNS = 64, 48
 PORTS = (1, 2, 3, 4, 5, 6, 8)
 REQUANTIZERS = (1, 2, 3, 4)
-ACC_DEPTHS = (128, 256, 512, 1024)
+ACC_DEPTHS = (48, 128, 256, 512, 1024)
+"""ECP5 makes no more than 48 rows of LUTs where they are as wide as LeNet's sums."""
 RESULT_DEPTHS = (16, 32, 64)
 DERIVED = ("weight_depth", "table_depth", "program_depth")
-"""Set to what the program needs, the smallest that compiles."""
+"""Set to what the program needs, or more where that takes no more blocks of RAM."""
 SEARCHED = ("rows", "cols", "lanes", "weight_ports", "requantizers", "acc_depth", "result_depth")
 
 
@@ -143,7 +145,7 @@ class Space:
         self.refused[why] = self.refused.get(why, 0) + 1
 
     def points(self, shape: Shape) -> list[Point]:
-        """All choices of a shape that run the network, its memories as small as can be."""
+        """All choices of a shape that run the network, in as few blocks of RAM as can be."""
         found: dict[Config, Point] = {}
         evaluator, device = self.evaluators[shape.variant], self.devices[shape.device]
         estimate = self.models[device.family]
@@ -159,7 +161,7 @@ class Space:
                 self.evaluated += 1
                 try:
                     cycles = evaluator(deep)
-                    cfg = self._derived(deep, cycles)
+                    cfg = self._derived(deep, cycles, device.family)
                 except (LeptonError, ConfigError) as error:
                     self._refuse(str(error))
                     continue
@@ -202,11 +204,15 @@ class Space:
             return [cfg]
         return [replace(cfg, scratchpad_bytes=size) for size in evaluator.scratchpads(cfg)]
 
-    def _derived(self, cfg: Config, cycles: Cycles) -> Config:
-        needs = (cycles.weight_words, cycles.table_words, cycles.program_words)
-        given = zip(DERIVED, needs, strict=True)
+    def _derived(self, cfg: Config, cycles: Cycles, family: str) -> Config:
+        needs = (
+            memories.weights(cfg.weight_ports, cfg.cols, cycles.weight_words),
+            memories.table(cfg.requantizers, cycles.table_words),
+            memories.program(cycles.program_words),
+        )
+        given = zip(DERIVED, (memories.raised(need, family) for need in needs), strict=True)
         return replace(
-            cfg, **{n: max(need, LIMITS[n][0]) for n, need in given if n not in self.fixed}
+            cfg, **{n: max(depth, LIMITS[n][0]) for n, depth in given if n not in self.fixed}
         )
 
 

@@ -18,7 +18,7 @@ from host import catalog
 from host.cli import execute
 from host.compiler import compile
 from host.errors import LeptonError
-from host.explore import choice, figures, resources, store
+from host.explore import choice, figures, memories, resources, store
 from host.explore.choice import Candidate, Wishes
 from host.explore.cycles import Cycles, Evaluator
 from host.explore.resources import Estimate, Model
@@ -71,15 +71,20 @@ def point(**fields) -> Point:
     return Point("m", fields["device"], 1, cfg, cycles, guess)
 
 
-def test_every_point_compiles_and_with_a_word_less_of_any_memory_it_does_not(space, graph):
+def test_every_point_compiles_and_with_a_word_less_than_it_needs_it_does_not(space, graph):
     points = space.points(Shape("m", "ecp5-85k", 5, 6, 2))
     assert len(points) > 20
     for one in random.Random(1).sample(points, 3):
         compile(graph, one.config, batch=4)
-        for name in ("weight_depth", "table_depth", "program_depth"):
-            less = one.config.with_fields({name: getattr(one.config, name) - 1})
+        needs = {
+            "weight_depth": one.cycles.weight_words,
+            "table_depth": one.cycles.table_words,
+            "program_depth": one.cycles.program_words,
+        }
+        for name, need in needs.items():
+            assert getattr(one.config, name) >= need
             with pytest.raises(LeptonError, match=name):
-                compile(graph, less, batch=4)
+                compile(graph, one.config.with_fields({name: need - 1}), batch=4)
         sizes = {p.config.scratchpad_bytes for p in points}
         assert len(sizes) > 1
         large, small = (
@@ -93,6 +98,23 @@ def test_every_point_compiles_and_with_a_word_less_of_any_memory_it_does_not(spa
         narrow = one.config.with_fields({"acc_width": one.config.acc_width - 1})
         with pytest.raises(LeptonError):
             compile(graph, narrow, batch=4)
+
+
+@pytest.mark.parametrize(
+    ("columns", "depth", "raised"),
+    [
+        # 32 blocks of 16 Kbit either way, and with 8,192 rows each bit has a block to itself.
+        (8, 7900, 8192),
+        # 18 blocks, or 24.
+        (6, 6144, 6144),
+        (6, 4096, 4096),
+        # As few bits as this become LUTs, more of them with each row.
+        (1, 100, 100),
+    ],
+)
+def test_a_memory_is_as_deep_as_its_blocks_of_ram_allow(columns, depth, raised):
+    """10 x 8 with 7,900 rows of weights had to choose between blocks in the cycle of their read."""
+    assert memories.raised(memories.weights(1, columns, depth), "ecp5") == raised
 
 
 def test_a_named_configuration_that_cannot_be_built_says_why_before_yosys(monkeypatch):
