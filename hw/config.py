@@ -226,13 +226,17 @@ NAMED: dict[str, Config] = {
         prefetch=0,
         stall_counters=0,
     ),
+    # Each weight memory is as deep as a block of RAM with 4 bits: nothing selects between blocks
+    # behind them. 48 sums are as many as the part keeps in LUTs, so its 56 blocks suffice.
     "ecp5-25k": Config(
-        weight_ports=2,
+        weight_ports=3,
+        acc_width=24,
         scratchpad_bytes=16384,
-        weight_depth=6144,
+        weight_depth=4096,
+        acc_depth=48,
         table_depth=256,
-        program_depth=512,
-        result_depth=16,
+        program_depth=2048,
+        result_depth=32,
         trace_depth=0,
     ),
     # Four lanes fit too, but their router does not end: docs/decisions/0014-lanes-that-route.md.

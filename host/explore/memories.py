@@ -102,16 +102,16 @@ class Memories:
     """Of memories that are made of LUTs."""
 
 
-def raised(shape: Shape, family: str) -> int:
-    """Its depth, or the power of two above it where that takes no more blocks.
+def raised(shape: Shape, family: str, *, for_nothing: bool) -> int:
+    """The power of two at or above its depth; `for_nothing` only where it takes no more blocks.
 
     Then each bit has a block to itself, and nothing behind the blocks selects one: fewer LUTs, and
-    on ECP5 the register behind the memory is the blocks' own.
+    on ECP5 the register behind the memory is the blocks' own (docs/decisions/0015).
     """
     full = replace(shape, depth=1 << (shape.depth - 1).bit_length())
     in_luts = shape.width * shape.depth < LEAST_BITS[family]
     more = _blocks_of_one(full, family) > _blocks_of_one(shape, family)
-    return shape.depth if in_luts or more else full.depth
+    return shape.depth if in_luts or (for_nothing and more) else full.depth
 
 
 @lru_cache(4096)

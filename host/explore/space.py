@@ -19,7 +19,7 @@ ACC_DEPTHS = (48, 128, 256, 512, 1024)
 """ECP5 makes no more than 48 rows of LUTs where they are as wide as LeNet's sums."""
 RESULT_DEPTHS = (16, 32, 64)
 DERIVED = ("weight_depth", "table_depth", "program_depth")
-"""Set to what the program needs, or more where that takes no more blocks of RAM."""
+"""Set to what the program needs, or to the power of two above where the part has the blocks."""
 SEARCHED = ("rows", "cols", "lanes", "weight_ports", "requantizers", "acc_depth", "result_depth")
 
 
@@ -145,7 +145,7 @@ class Space:
         self.refused[why] = self.refused.get(why, 0) + 1
 
     def points(self, shape: Shape) -> list[Point]:
-        """All choices of a shape that run the network, in as few blocks of RAM as can be."""
+        """All choices of a shape that run the network."""
         found: dict[Config, Point] = {}
         evaluator, device = self.evaluators[shape.variant], self.devices[shape.device]
         estimate = self.models[device.family]
@@ -161,13 +161,15 @@ class Space:
                 self.evaluated += 1
                 try:
                     cycles = evaluator(deep)
-                    cfg = self._derived(deep, cycles, device.family)
+                    cfg = self._derived(deep, cycles, device.family, for_nothing=False)
+                    guess = estimate(cfg, device)
+                    if guess.brams > device.brams:
+                        cfg = self._derived(deep, cycles, device.family, for_nothing=True)
+                        guess = estimate(cfg, device)
                 except (LeptonError, ConfigError) as error:
                     self._refuse(str(error))
                     continue
-                if cfg not in found:
-                    guess = estimate(cfg, device)
-                    found[cfg] = Point(shape.variant, device.name, self.batch, cfg, cycles, guess)
+                found[cfg] = Point(shape.variant, device.name, self.batch, cfg, cycles, guess)
         return list(found.values())
 
     def _choices(self, shape: Shape) -> Iterator[dict[str, int]]:
@@ -204,13 +206,15 @@ class Space:
             return [cfg]
         return [replace(cfg, scratchpad_bytes=size) for size in evaluator.scratchpads(cfg)]
 
-    def _derived(self, cfg: Config, cycles: Cycles, family: str) -> Config:
+    def _derived(self, cfg: Config, cycles: Cycles, family: str, *, for_nothing: bool) -> Config:
+        """With memories that hold the program, raised to powers of two: see `memories.raised`."""
         needs = (
             memories.weights(cfg.weight_ports, cfg.cols, cycles.weight_words),
             memories.table(cfg.requantizers, cycles.table_words),
             memories.program(cycles.program_words),
         )
-        given = zip(DERIVED, (memories.raised(need, family) for need in needs), strict=True)
+        depths = [memories.raised(need, family, for_nothing=for_nothing) for need in needs]
+        given = zip(DERIVED, depths, strict=True)
         return replace(
             cfg, **{n: max(depth, LIMITS[n][0]) for n, depth in given if n not in self.fixed}
         )

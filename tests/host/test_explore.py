@@ -101,20 +101,39 @@ def test_every_point_compiles_and_with_a_word_less_than_it_needs_it_does_not(spa
 
 
 @pytest.mark.parametrize(
-    ("columns", "depth", "raised"),
+    ("columns", "depth", "raised", "for_nothing"),
     [
         # 32 blocks of 16 Kbit either way, and with 8,192 rows each bit has a block to itself.
-        (8, 7900, 8192),
+        (8, 7900, 8192, 8192),
         # 18 blocks, or 24.
-        (6, 6144, 6144),
-        (6, 4096, 4096),
+        (6, 5592, 8192, 5592),
+        (6, 4096, 4096, 4096),
         # As few bits as this become LUTs, more of them with each row.
-        (1, 100, 100),
+        (1, 100, 100, 100),
     ],
 )
-def test_a_memory_is_as_deep_as_its_blocks_of_ram_allow(columns, depth, raised):
-    """10 x 8 with 7,900 rows of weights had to choose between blocks in the cycle of their read."""
-    assert memories.raised(memories.weights(1, columns, depth), "ecp5") == raised
+def test_a_memory_is_as_deep_as_blocks_of_ram_are(columns, depth, raised, for_nothing):
+    """15 x 6 with 5,592 rows of weights selected between blocks in the cycle of their read."""
+    shape = memories.weights(1, columns, depth)
+    assert memories.raised(shape, "ecp5", for_nothing=False) == raised
+    assert memories.raised(shape, "ecp5", for_nothing=True) == for_nothing
+
+
+def test_memories_are_raised_where_the_part_has_the_blocks(graph):
+    def depths(brams):
+        device = replace(DEVICES["ecp5-85k"], brams=brams)
+        models = {"ecp5": resources.model("ecp5")}
+        space = Space({"m": Evaluator(graph, 4)}, models, {device.name: device}, 4)
+        return {
+            (p.config.weight_ports, p.config.acc_depth, p.config.scratchpad_bytes): p.config
+            for p in space.points(Shape("m", device.name, 5, 6, 2))
+        }
+
+    many, few = depths(208), depths(1)
+    assert many.keys() == few.keys()
+    assert any(few[key].weight_depth < cfg.weight_depth for key, cfg in many.items())
+    for cfg in many.values():
+        assert all(depth.bit_count() == 1 for depth in (cfg.weight_depth, cfg.program_depth))
 
 
 def test_a_named_configuration_that_cannot_be_built_says_why_before_yosys(monkeypatch):
