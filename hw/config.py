@@ -241,12 +241,15 @@ NAMED: dict[str, Config] = {
     ),
     # Four lanes fit too, but their router does not end: docs/decisions/0014-lanes-that-route.md.
     "ecp5-85k": Config(
-        lanes=2,
-        weight_ports=4,
-        scratchpad_bytes=16384,
-        weight_depth=4096,
+        lanes=3,
+        weight_ports=2,
+        acc_width=24,
+        scratchpad_bytes=8192,
+        weight_depth=8192,
+        acc_depth=64,
         table_depth=256,
-        result_depth=32,
+        program_depth=1024,
+        result_depth=16,
         trace_depth=0,
     ),
 }

@@ -15,6 +15,7 @@ from .count import one_less_or
 from .current_packet import CurrentPacket
 from .isa import Cause, Packet, Reply, Space
 from .packets import RECEIVED
+from .times import times
 
 ADDRESSED = len(("row", "count"))
 """Words of payload before the rows of a ``WRITE``."""
@@ -278,7 +279,7 @@ class Decoder(wiring.Component):
             ]
             with m.If(named == space.value):
                 m.d.comb += [
-                    memory.total.eq(_times(arguments.rows[:longest], words)),
+                    memory.total.eq(times(arguments.rows[:longest], words)),
                     memory.depth.eq(isa.rows(self.cfg, space)),
                     memory.words_last.eq(words - 1),
                 ]
@@ -467,8 +468,3 @@ class Decoder(wiring.Component):
 def _from_the_end(words: Sequence, left: Value) -> Value:
     """The word behind which so many words come, and itself."""
     return Array([Const(0, 32), *(Value.cast(word) for word in reversed(words))])[left]
-
-
-def _times(value: Value, count: int) -> Value:
-    """``value * count`` as a sum of shifts: synthesis would spend a multiplier block."""
-    return sum((value << i for i in range(count.bit_length()) if count >> i & 1), Const(0, 1))

@@ -1,12 +1,13 @@
 """Sends the outputs of layers, and says when a run is over."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from . import isa, layouts
 from .config import Config
 from .count import next_or, one_less_or
+from .times import times
 
 
 class Outputs(wiring.Component):
@@ -81,6 +82,7 @@ class Outputs(wiring.Component):
         idle = Signal()
         lane = Signal(layouts.lane(self.cfg))
         header = data.View(isa.HEADER, self.o.p.data)
+        length = self._length(m, left)
         m.d.comb += self.address.eq(address << 2)
         goes = Signal()
         with m.If(idle | goes):
@@ -106,7 +108,7 @@ class Outputs(wiring.Component):
                 m.d.comb += [
                     self.o.valid.eq(1),
                     header.opcode.eq(isa.Reply.OUTPUT.value),
-                    header.length.eq(left * self.cfg.lanes + 1),
+                    header.length.eq(length),
                 ]
                 with m.If(self.o.ready):
                     m.d.sync += self.read.eq(1)
@@ -149,3 +151,14 @@ class Outputs(wiring.Component):
                     m.d.sync += self.busy.eq(0)
                     m.next = "IDLE"
         return m
+
+    def _length(self, m: Module, left: Signal) -> Value:
+        """Words behind the header, of all lanes and the time; right from the second cycle on in
+        which `left` stands, and no header is sent in the first."""
+        lanes = self.cfg.lanes
+        if lanes.bit_count() == 1:
+            return left * lanes + 1
+        # A sum is a long way to go before a packet.
+        length = Signal.like(left * lanes + 1)
+        m.d.sync += length.eq(times(left, lanes) + 1)
+        return length

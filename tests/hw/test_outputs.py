@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 
 from hw import isa
 from hw.config import Config
@@ -150,3 +151,8 @@ def test_outputs_behind_each_other_and_then_the_end(stalls):
     for packet, (source, words) in zip(packets, wanted, strict=True):
         bench.check(packet, source, words)
     assert done == [DONE]
+
+
+def test_the_length_of_an_output_takes_no_multiplier():
+    """With three lanes it took a block of ECP5, which was half of the core's longest way."""
+    assert "$mul" not in rtlil.convert(Outputs(replace(CFG, lanes=3)), emit_src=False)
