@@ -24,24 +24,29 @@ _KINDS = {
 
 def save(graph: QGraph, path: str | Path) -> None:
     """Writes the file as a whole or not at all."""
+    write_whole(Path(path), content(graph))
+
+
+def content(graph: QGraph) -> bytes:
+    """What `load` reads."""
     arrays: dict[str, np.ndarray] = {}
     header = json.dumps(_plain(graph, arrays)).encode()
     buffer = io.BytesIO()
     # NumPy's annotations take the names of arrays for its own options.
     np.savez_compressed(buffer, header=np.frombuffer(header, np.uint8), **arrays)  # type: ignore[arg-type]
     body = buffer.getvalue()
-    write_whole(Path(path), MAGIC + hashlib.sha256(body).digest() + body)
+    return MAGIC + hashlib.sha256(body).digest() + body
 
 
 def load(path: str | Path) -> QGraph:
     """Reads a file of `save`; LeptonError for one that is not, or not whole."""
     try:
-        content = Path(path).read_bytes()
+        found = Path(path).read_bytes()
     except OSError as error:
         raise LeptonError(f"the network {path} cannot be read: {error.strerror}") from error
-    if not content.startswith(MAGIC):
+    if not found.startswith(MAGIC):
         raise LeptonError(f"{path} is not a Lepton network of this version; compress it again")
-    digest, body = content[len(MAGIC) :][:DIGEST], content[len(MAGIC) + DIGEST :]
+    digest, body = found[len(MAGIC) :][:DIGEST], found[len(MAGIC) + DIGEST :]
     if hashlib.sha256(body).digest() != digest:
         raise LeptonError(
             f"the network {path} is damaged: its checksum is wrong; compress it again"

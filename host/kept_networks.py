@@ -11,6 +11,7 @@ from host.datasets import key_of
 from host.qgraph import QGraph
 from host.shipped import ModelInfo
 from sim.cache import cached, digest
+from sim.errors import CacheError
 
 FILE = "network"
 LIBRARIES = ("torch", "torchao", "numpy")
@@ -20,14 +21,21 @@ def integers(info: ModelInfo, width: int) -> QGraph:
     """The integer network of a model for requantizers of `width` bits."""
 
     def make(folder: Path) -> None:
-        from host import models
-        from host.quantization import quantize
+        (folder / FILE).write_bytes(graph_file.content(_quantized(info, width)))
 
-        module, inputs = models.load(info.name), data.calibration(info.dataset)
-        graph = quantize(module, inputs, multiplier_width=width, name=info.name)
-        graph_file.save(graph, folder / FILE)
+    try:
+        return graph_file.load(cached("networks", _key(info, width), make) / FILE)
+    except CacheError:
+        # It needs no cache, only more time.
+        return _quantized(info, width)
 
-    return graph_file.load(cached("networks", _key(info, width), make) / FILE)
+
+def _quantized(info: ModelInfo, width: int) -> QGraph:
+    from host import models
+    from host.quantization import quantize
+
+    module, inputs = models.load(info.name), data.calibration(info.dataset)
+    return quantize(module, inputs, multiplier_width=width, name=info.name)
 
 
 def _key(info: ModelInfo, width: int) -> str:

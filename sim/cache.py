@@ -17,13 +17,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import SimulationError
+from .errors import CacheError, SimulationError
 
 CHECKSUMS = "checksums.json"
 """In each entry: its files and their hashes. Its time is that of the last use."""
 
 LIMIT_MB = 4096
 """Size of the cache, unless LEPTON_CACHE_MB says another."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors that say there is no space."""
 
 KEEP_S = 3600.0
 """What was used so recently stays: whoever asked for it may still be about to open it."""
@@ -56,8 +59,8 @@ def digest(*parts: str | bytes) -> str:
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder of that key, filled by `make` unless an intact one is there.
 
-    `make` gets an empty folder, which is renamed when it is done. SimulationError where the cache
-    cannot be written.
+    `make` gets an empty folder, which is renamed when it is done. CacheError where the cache cannot
+    be written.
     """
     parent = cache_folder() / kind
     folder = parent / key
@@ -65,6 +68,9 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         return folder
     try:
         parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise _full() if e.errno in FULL else _unwritable() from e
+    try:
         with _locked(_lock(folder)):
             if _intact(folder):
                 return folder
@@ -79,19 +85,26 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
     except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise SimulationError(
-                f"no space is left in the cache folder {cache_folder()}; "
-                "free some, or set LEPTON_CACHE to another folder"
-            ) from e
+        if e.errno in FULL:
+            raise _full() from e
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise SimulationError(
-                f"the cache folder {cache_folder()} cannot be written; "
-                "set LEPTON_CACHE to another folder"
-            ) from e
+            raise _unwritable() from e
         raise
     prune()
     return folder
+
+
+def _full() -> CacheError:
+    return CacheError(
+        f"no space is left in the cache folder {cache_folder()}; "
+        "free some, or set LEPTON_CACHE to another folder"
+    )
+
+
+def _unwritable() -> CacheError:
+    return CacheError(
+        f"the cache folder {cache_folder()} cannot be written; set LEPTON_CACHE to another folder"
+    )
 
 
 def prune(limit: int | None = None) -> None:

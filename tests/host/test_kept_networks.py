@@ -59,6 +59,15 @@ def test_other_weights_are_quantized_anew(widths, tmp_path, monkeypatch):
     assert any((after[name] != values).any() for name, values in before.items())
 
 
+def test_a_network_needs_no_cache_that_can_be_written(widths, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LEPTON_CACHE", str(tmp_path / "file"))
+    assert catalog.find(NAME).quantize(16).info["multiplier_width"] == "16"
+    monkeypatch.setenv("LEPTON_CACHE", "/proc/nowhere")
+    assert catalog.find(NAME).quantize(12).info["multiplier_width"] == "12"
+    assert widths == [16, 12]
+
+
 def test_the_cost_of_a_model_known_before_does_not_wait_for_pytorch(tmp_path):
     code = (
         "import sys; from host.cli import execute; "
