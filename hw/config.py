@@ -239,16 +239,16 @@ NAMED: dict[str, Config] = {
         result_depth=32,
         trace_depth=0,
     ),
-    # Four lanes fit too, but their router does not end: docs/decisions/0014-lanes-that-route.md.
+    # More lanes fit, but not every placement of them can be routed:
+    # docs/decisions/0014-lanes-that-route.md.
     "ecp5-85k": Config(
-        lanes=3,
+        lanes=2,
         weight_ports=2,
         acc_width=24,
         scratchpad_bytes=8192,
         weight_depth=8192,
-        acc_depth=64,
+        acc_depth=48,
         table_depth=256,
-        program_depth=1024,
         result_depth=16,
         trace_depth=0,
     ),
