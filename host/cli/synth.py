@@ -23,6 +23,10 @@ def synth(
         int,
         typer.Option("--seeds", metavar="N", min=0, help="Placements; 0: synthesis alone."),
     ] = 1,
+    first_seed: Annotated[
+        int,
+        typer.Option("--first-seed", metavar="S", min=1, help="Seeds count up from here."),
+    ] = 1,
     megahertz: Annotated[
         float | None,
         typer.Option("--mhz", metavar="F", min=1, help="Fail when no seed reaches this."),
@@ -69,7 +73,9 @@ def synth(
         cycles, macs, reason = cycles_of(model, chosen, batch)
     synthesis = synthesize(chosen, part, Scope(scope), tell=tell)
     fits = not synthesis.misfits()
-    placement = synthesis.place(seeds, megahertz=megahertz, tell=tell) if seeds and fits else None
+    placement = None
+    if seeds and fits:
+        placement = synthesis.place(seeds, first=first_seed, megahertz=megahertz, tell=tell)
     values = {"name": config, "model": model, "batch": batch}
     values |= record(chosen, scope, synthesis, placement, cycles, macs)
     if picture is not None:

@@ -95,6 +95,15 @@ def test_an_unchanged_design_runs_no_tool_again(bench, capsys):
     assert trace.read_text().split().count("yosys") == 1
 
 
+def test_seeds_begin_where_they_are_told_to(bench, capsys):
+    """Of three lanes on ECP5-85F seed 1 does not end in the router, and seed 2 is fast."""
+    trace = synth_tools.install(bench)
+    assert execute([*SYNTH, "--seeds", "2", "--first-seed", "3", "--json", "-"]) == 0
+    fmax = json.loads(capsys.readouterr().out)["fmax_mhz"]
+    assert fmax == {"min": 80.0, "median": 85.0, "max": 90.0, "seeds": 2}
+    assert trace.read_text().split().count("nextpnr") == 2
+
+
 def test_what_does_not_fit_is_named_before_place_and_route(bench, capsys, tmp_path):
     trace = synth_tools.install(bench, luts=25_000)
     path = tmp_path / "out.json"
