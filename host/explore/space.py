@@ -15,8 +15,9 @@ from hw.errors import ConfigError
 MOST_ROWS, MOST_COLUMNS = 64, 48
 PORTS = (1, 2, 3, 4, 5, 6, 8)
 REQUANTIZERS = (1, 2, 3, 4)
-ACC_DEPTHS = (48, 128, 256, 512, 1024)
-"""ECP5 makes no more than 48 rows of LUTs where they are as wide as LeNet's sums."""
+ACC_DEPTHS = (128, 256, 512, 1024)
+ACC_DEPTH_IN_LUTS = 48
+"""ECP5 makes no more rows of LUTs, where they are as wide as LeNet's sums."""
 RESULT_DEPTHS = (16, 32, 64)
 DERIVED = ("weight_depth", "table_depth", "program_depth")
 """Set to what the program needs, or to the power of two above where the part has the blocks."""
@@ -26,7 +27,9 @@ SEARCHED = ("rows", "cols", "lanes", "weight_ports", "requantizers", "acc_depth"
 def acc_depths(adder_tree: int) -> tuple[int, ...]:
     """Depths of the accumulators worth trying: an adder tree has a row of zeros behind them, and
     one less is a power of two with it."""
-    return tuple(depth - adder_tree for depth in ACC_DEPTHS)
+    if adder_tree:
+        return tuple(depth - 1 for depth in ACC_DEPTHS)
+    return (ACC_DEPTH_IN_LUTS, *ACC_DEPTHS)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,8 @@ class Space:
                 try:
                     cycles = evaluator(deep)
                     cfg = self._derived(deep, cycles, device.family, for_nothing=False)
+                    if cfg in found:
+                        continue
                     guess = estimate(cfg, device)
                     if guess.brams > device.brams:
                         cfg = self._derived(deep, cycles, device.family, for_nothing=True)

@@ -17,7 +17,7 @@ class Placement:
 
     device: Device
     folders: tuple[Path, ...]
-    """By seed from 1."""
+    """In the order of the seeds."""
 
     @cached_property
     def reports(self) -> list[dict]:
@@ -26,7 +26,7 @@ class Placement:
 
     @cached_property
     def frequencies(self) -> list[float]:
-        """MHz, by seed from 1."""
+        """MHz, in the order of the seeds."""
         return [round(netlist.frequency(report), 2) for report in self.reports]
 
     @property
