@@ -9,16 +9,12 @@ import numpy as np
 
 from host.activity import Activity, Events
 from host.driver import Counters, LayerCycles
+from host.latencies import result_latency, retire
 from host.program import Program
 from hw import isa
-from hw.accumulator import Accumulators
 from hw.config import Config
 from hw.feeder import Feeder
 from hw.inputs import Inputs
-from hw.lane import array_form
-from hw.post import PostProcessing
-from hw.results import Results
-from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
 
 WEIGHTS, INPUT, DEPENDENCY, POST, OUTPUT, PROGRAM = range(2, 8)
@@ -38,19 +34,6 @@ def predict(program: Program, batches: int = 3, activity: Activity | None = None
     `activity`, if given, is filled with what the parts of the machine did when.
     """
     return _Model(program, batches, activity or Activity()).run()
-
-
-def result_latency(cfg: Config) -> int:
-    """Cycles from a vector's decision to the first in which its result may be requantized."""
-    summed = (
-        Feeder.LATENCY + Scratchpad.LATENCY + array_form(cfg).latency(cfg) + Accumulators.LATENCY
-    )
-    return summed + Results.waits(cfg) + 1
-
-
-def retire(cfg: Config) -> int:
-    """Cycles from reading a beat of a result to its bytes."""
-    return PostProcessing.latency(cfg)
 
 
 RUN_CHECK = 15

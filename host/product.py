@@ -9,10 +9,11 @@ from torch import nn
 
 from host.activity import Activity
 from host.compiler import compile
-from host.cost import FED, READ_CYCLES, READ_TO_STAMP, predict, retire
+from host.cost import FED, READ_CYCLES, READ_TO_STAMP, predict
 from host.driver import Counters, Session
 from host.errors import LeptonError
 from host.integer_reference import reference
+from host.latencies import retire
 from host.program import Program
 from host.quantization import quantize
 from hw.config import Config

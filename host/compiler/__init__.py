@@ -5,11 +5,13 @@ from itertools import pairwise
 import numpy as np
 
 from host.compiler import encode
+from host.compiler.choices import choices
 from host.compiler.dependencies import History
-from host.compiler.folding import choices, fitted
+from host.compiler.folding import fitted
 from host.compiler.jobs import Tiling
 from host.compiler.memory import Plan, Tensor, TooSmall, plan
 from host.compiler.steps import Step, lower, permute_flattened
+from host.compiler.tapering import tapered
 from host.errors import LeptonError
 from host.program import LayerInfo, Output, Program
 from host.qgraph import QGraph
@@ -41,7 +43,9 @@ def compile(
     check_multipliers(steps, config)
     refused: LeptonError | None = None
     for found in choices(
-        len(steps), lambda i, fold: fitted(steps[i], config, images, folding=fold and folding)
+        len(steps),
+        lambda i, fold: fitted(steps[i], config, images, folding=fold and folding),
+        lambda found: tapered(found, config),
     ):
         as_run, tilings = [step for step, _ in found], [tiling for _, tiling in found]
         try:

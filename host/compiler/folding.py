@@ -8,6 +8,7 @@ positions lie behind each other anyway, so the hardware knows nothing of it.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ MOST = 16
 """Results in one, at most: each shift makes the kernel wider and the table longer."""
 
 
+@lru_cache(64)
 def fold(step: Step, count: int) -> Step:
     """The same step with `count` results of a row as one. `count` divides their number."""
     height, width, channels = step.output_shape
@@ -60,10 +62,10 @@ def fitted(step: Step, cfg: Config, images: int, *, folding: bool) -> tuple[Step
     return best
 
 
-def choices(
+def foldings(
     count: int, fit: Callable[[int, bool], tuple[Step, Tiling]]
 ) -> Iterator[list[tuple[Step, Tiling]]]:
-    """All `count` steps as they would run, best first, for memories that may not hold the best.
+    """All `count` steps as they would run, the most folded first.
 
     Folded weights and tables are larger. So one folded step after the other is unfolded, the one
     that loses the fewest cycles by it first. `fit` is `fitted` of a step by its number, folding

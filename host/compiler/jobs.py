@@ -5,8 +5,10 @@ hardware goes through blocks of rows, kernel rows, slices, tiles and positions, 
 the outside.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from host.compiler.steps import Step
 from host.errors import LeptonError
@@ -51,6 +53,14 @@ class Tiling:
     cycles: int
     """What it was chosen by: cycles for one image, or for all where the step is a vector."""
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # The explorer looks thousands of them up, each with dozens of jobs.
+        return hash((self.tile_cols, self.kernel_rows, self.slices, self.jobs))
+
     @property
     def passes_per_tile(self) -> int:
         return self.kernel_rows * self.slices
@@ -85,18 +95,23 @@ def tile(step: Step, cfg: Config, images: int) -> Tiling:
         column_pieces = _pieces(columns, block_columns)
         for block_rows in _splits(rows, cfg.acc_depth // (window * block_columns)):
             row_pieces = _pieces(rows, block_rows)
-            pieces = [(r * c, n, m) for c, m in column_pieces for r, n in row_pieces]
-            block_jobs = sum(m for _, _, m in pieces)
+            # Rows of one size are blocks of one job.
+            block_jobs = column_pieces.count * len(row_pieces.sizes)
+            pieces = None
             vectors = block_rows * block_columns * window
             for job_tiles in _splits(tiles, cfg.acc_depth // vectors):
                 tile_pieces = _pieces(tiles, job_tiles)
                 if best is not None and best[0][0] == least:
-                    # Nothing takes fewer cycles, so more jobs cannot be better.
-                    if block_jobs * sum(n for _, n in tile_pieces) > best[0][1]:
-                        continue
-                cost, count = _cost(cfg, pieces, tile_pieces, passes, window)
+                    # Nothing takes fewer cycles, so more jobs cannot be better, nor fewer tiles.
+                    if block_jobs * tile_pieces.count > best[0][1]:
+                        break
+                if pieces is None:
+                    pieces = [
+                        (r * c, n, m) for c, m in column_pieces.sizes for r, n in row_pieces.sizes
+                    ]
+                cost, count = _cost(cfg, pieces, tile_pieces.sizes, passes, window)
                 if cfg.requant_cycles > 1 and step.vector:
-                    cost += _drain(cfg, pieces, tile_pieces, passes) + SERIAL_JOB * count
+                    cost += _drain(cfg, pieces, tile_pieces.sizes, passes) + SERIAL_JOB * count
                 if best is None or (cost, count, vectors * job_tiles) < best[0]:
                     shape = block_rows, block_columns, job_tiles
                     best = (cost, count, vectors * job_tiles), shape
@@ -122,7 +137,7 @@ def _splits(count: int, most: int) -> list[int]:
 
 
 def _cost(
-    cfg: Config, blocks: list[tuple[int, int, int]], tiles: list[tuple[int, int]], passes: int,
+    cfg: Config, blocks: list[tuple[int, int, int]], tiles: Sequence[tuple[int, int]], passes: int,
     window: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Cycles of a step, with what its bursts of results cost (see docs/architecture.md), and how
@@ -154,7 +169,7 @@ def _cost(
 
 
 def _drain(
-    cfg: Config, blocks: list[tuple[int, int, int]], tiles: list[tuple[int, int]], passes: int
+    cfg: Config, blocks: list[tuple[int, int, int]], tiles: Sequence[tuple[int, int]], passes: int
 ) -> int:
     """Cycles behind a vector's last pass until its last result: the next layer needs them all, and
     each job has its results at its end."""
@@ -170,11 +185,22 @@ def _drain(
     return max(0, free - fed)
 
 
+class _Pieces(NamedTuple):
+    """A count, cut."""
+
+    sizes: tuple[tuple[int, int], ...]
+    """A size, and how many pieces have it."""
+    count: int
+    """Of all pieces."""
+
+
 @lru_cache(1 << 16)
-def _pieces(count: int, size: int) -> list[tuple[int, int]]:
-    """Sizes into which a count is cut, and how many there are of each."""
+def _pieces(count: int, size: int) -> _Pieces:
+    """A count cut into pieces of one size, and what is left."""
     whole, rest = divmod(count, size)
-    return [(size, whole), (rest, 1)] if rest else [(size, whole)]
+    return (
+        _Pieces(((size, whole), (rest, 1)), whole + 1) if rest else _Pieces(((size, whole),), whole)
+    )
 
 
 def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):

@@ -33,9 +33,12 @@ MAX_WINDOW = 4
 NO_PADDING: Padding = (0, 0, 0, 0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
-    """One thing for the array to do; shapes are (height, width, channels), a vector's (1, 1, F)."""
+    """One thing for the array to do; shapes are (height, width, channels), a vector's (1, 1, F).
+
+    It is equal to itself alone, so what is made of one can be remembered.
+    """
 
     name: str
     """Of the layer that it computes, the first of them."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from host.cost import result_latency, retire
 from host.docs.markdown import described, table
+from host.latencies import result_latency, retire
 from hw import config, isa, uart_frame
 from hw.accumulator import Accumulators
 from hw.config import LIMITS, NAMED, Config

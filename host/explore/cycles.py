@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from host.compiler import check_multipliers, least
-from host.compiler.folding import choices, fitted
+from host.compiler.choices import Found, choices
+from host.compiler.folding import fitted
 from host.compiler.jobs import Tiling
 from host.compiler.memory import SLOTS, Plan, plan, plan_apart, plan_room
 from host.compiler.steps import Step, lower, permute_flattened
+from host.compiler.tapering import tapered
 from host.cost import (
     PACKET_HEADER,
     PACKET_STORED,
@@ -25,12 +27,11 @@ from host.cost import (
     READ_TO_STAMP,
     RUN_CHECK,
     latency,
-    result_latency,
-    retire,
 )  # fmt: skip
 from host.errors import LeptonError
-from host.explore.sketch import Sketch, sketch
+from host.explore.sketch import Sketch, Sketcher
 from host.explore.style import style
+from host.latencies import result_latency, retire
 from host.qgraph import QGraph
 from hw import isa
 from hw.config import LIMITS, Config
@@ -83,9 +84,11 @@ class Evaluator:
         """Distinct ones: what was not answered from memory."""
         self._lowered: dict[int, list[Step]] = {}
         self._fitted: dict[tuple, tuple[Step, Tiling]] = {}
+        self._tapered: dict[tuple, Found] = {}
         self._known: dict[tuple, Cycles | str] = {}
         self._plans: dict[tuple, Plan | LeptonError | None] = {}
         self._sketches: dict[tuple, Sketch] = {}
+        self._sketch = Sketcher()
         self._sizes: dict[int, list[int]] = {}
         _library()
 
@@ -150,7 +153,9 @@ class Evaluator:
         check_multipliers(steps, cfg)
         reason: LeptonError | None = None
         for found in choices(
-            len(steps), lambda i, folding: self._fit(i, steps[i], cfg, images, folding=folding)
+            len(steps),
+            lambda i, folding: self._fit(i, steps[i], cfg, images, folding=folding),
+            lambda found: self._taper(found, cfg),
         ):
             try:
                 where = self._plan(steps, found, cfg, images)
@@ -174,7 +179,7 @@ class Evaluator:
             limit, where.release, style(cfg),
         )  # fmt: skip
         if key not in self._sketches:
-            self._sketches[key] = sketch(found, where, images, cfg.requantizers, limit)
+            self._sketches[key] = self._sketch(found, where, images, cfg.requantizers, limit)
         plain = self._sketches[key]
         slots_per_batch = images if where.batched else 1
         stamps = _stamps(plain, where, cfg, slots_per_batch)
@@ -234,6 +239,16 @@ class Evaluator:
         if key not in self._fitted:
             self._fitted[key] = fitted(step, cfg, images, folding=folding)
         return self._fitted[key]
+
+    def _taper(self, found: Found, cfg: Config) -> Found:
+        tilings = tuple(tiling for _, tiling in found)
+        key = (
+            tilings, result_latency(cfg), retire(cfg), cfg.load_cycles, cfg.requantizers,
+            cfg.result_depth,
+        )  # fmt: skip
+        if key not in self._tapered:
+            self._tapered[key] = tapered(found, cfg)
+        return self._tapered[key]
 
 
 def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> np.ndarray:

@@ -90,16 +90,23 @@ def test_cycles_of_random_configurations_equal_the_compiled_program():
     assert outcomes.count(False) >= 3
 
 
-def test_memories_of_the_sizes_it_names_are_the_smallest_that_compile():
+def test_memories_of_the_sizes_it_names_are_the_smallest_for_its_cycles():
     graph = catalog.find("lenet-cifar10").quantize(16)
     found = Evaluator(graph, 4)(named("default"))
     words = (found.weight_words, found.table_words, found.program_words)
     needs: dict[str, int] = dict(zip(DEPTHS, words, strict=True))
     compile(graph, named("default").with_fields(needs), batch=4)
+    refused = 0
     for name, need in needs.items():
         smaller = named("default").with_fields({**needs, name: need - 1})
-        with pytest.raises(LeptonError, match=name):
-            compile(graph, smaller, batch=4)
+        less = answer(lambda cfg=smaller: compiled(graph, cfg, 4))
+        if isinstance(less, dict):
+            # Without folding, or without cuts, it fits and takes longer.
+            assert less["per_image"] > found.per_image
+        else:
+            assert name in less
+            refused += 1
+    assert refused >= 2
 
 
 def test_a_configuration_whose_memories_do_not_matter_is_answered_from_memory():
