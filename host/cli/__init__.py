@@ -1,5 +1,6 @@
 """The command line, `lepton`. Commands import PyTorch when they run, so that `--help` is quick."""
 
+import signal
 import sys
 
 import typer
@@ -53,6 +54,8 @@ def _no_command(context: typer.Context) -> None:
 
 def main() -> None:
     """Runs the command that the arguments of this process name."""
+    # As Ctrl-C, so that the tools that it started end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(execute(sys.argv[1:]))
 
 

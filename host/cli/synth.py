@@ -27,6 +27,15 @@ def synth(
         int,
         typer.Option("--first-seed", metavar="S", min=1, help="Seeds count up from here."),
     ] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--seed-minutes",
+            metavar="M",
+            min=0.01,
+            help="A seed that takes longer is given up; default: an hour.",
+        ),
+    ] = None,
     megahertz: Annotated[
         float | None,
         typer.Option("--mhz", metavar="F", min=1, help="Fail when no seed reaches this."),
@@ -75,7 +84,9 @@ def synth(
     fits = not synthesis.misfits()
     placement = None
     if seeds and fits:
-        placement = synthesis.place(seeds, first=first_seed, megahertz=megahertz, tell=tell)
+        placement = synthesis.place(
+            seeds, first=first_seed, megahertz=megahertz, minutes=minutes, tell=tell
+        )
     values = {"name": config, "model": model, "batch": batch}
     values |= record(chosen, scope, synthesis, placement, cycles, macs)
     if picture is not None:

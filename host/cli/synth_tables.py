@@ -34,9 +34,10 @@ def synthesis(scope: str, built: Synthesis) -> Iterator[Table]:
 def speed(placed: Placement) -> str:
     """Frequencies over the seeds and the critical path."""
     seeds = placed.frequencies
+    others = f"; {len(placed.unrouted)} more were not routed" if placed.unrouted else ""
     return (
         f"fmax {min(seeds):.1f} / {placed.median:.1f} / {max(seeds):.1f} MHz "
-        f"(lowest, median, highest of {len(seeds)} seeds)\n"
+        f"(lowest, median, highest of {len(seeds)} seeds{others})\n"
         f"critical path {placed.critical_path.sentence()}\n"
         f"bitstream {placed.bitstream}"
     )

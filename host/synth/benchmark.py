@@ -157,8 +157,11 @@ def _row(case: Case, r: dict) -> tuple[str, ...]:
 
 
 def _seeds(case: Case, r: dict) -> str:
-    """How many, and of how many when there are fewer than the case asks for."""
+    """How many, of how many when there are fewer than the case asks for, and how many of the others
+    were given up."""
     if not r["fits"]:
         return ""
     placed = r["fmax_mhz"]["seeds"] if r["fmax_mhz"] else 0
-    return str(placed) if placed == case.seeds else f"{placed} of {case.seeds}"
+    given_up = len(r.get("unrouted_seeds", ()))
+    counted = str(placed) if placed == case.seeds else f"{placed} of {case.seeds}"
+    return f"{counted}, {given_up} not routed" if given_up else counted

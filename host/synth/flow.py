@@ -12,13 +12,16 @@ from pathlib import Path
 from host.synth import block_ram_sites, netlist, output_registers
 from host.synth.devices import Device
 from host.synth.placement import Placement
-from host.synth.tools import SynthesisError, run, tool
+from host.synth.tools import SynthesisError, Unfinished, run, tool
 from hw.config import Config
 from hw.rtlil import TOP, Scope
 from sim.cache import cached, digest
 from sim.convert import converted
 
 Tell = Callable[[str], None]
+
+SEED_MINUTES = 60
+"""Of one seed. Those that end took 7 to 22; a router that does not get on goes on for ever."""
 
 EMIT = """
 import json, sys
@@ -118,35 +121,53 @@ class Synthesis:
         first: int = 1,
         megahertz: float | None = None,
         constraints: str = "",
+        minutes: float | None = None,
         tell: Tell = print,
     ) -> Placement:
         """Places and routes with so many seeds from `first` on, as many at once as there are
         processors.
 
-        `constraints` name the pins, in the language of the family; without them any will do.
-        When it is interrupted, or a seed fails, the tools that run are ended.
+        `constraints` name the pins, in the language of the family; without them any will do. A seed
+        that takes more `minutes`, if none are given `SEED_MINUTES`, is given up; SynthesisError
+        when all are. When it is interrupted, or a seed fails, the tools that run are ended.
         """
         self.check_fits()
         tool(f"nextpnr-{self.device.family}")
         asked = megahertz or self.device.megahertz
+        limit = minutes or SEED_MINUTES
         stop = threading.Event()
         numbers = range(first, first + seeds)
 
         def one(seed: int) -> Path:
-            return _placed(self, seed, asked, constraints, stop)
+            return _placed(self, seed, asked, constraints, stop, limit)
 
+        routed: dict[int, Path] = {}
         with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), seeds)) as pool:
             tell(f"placing and routing for {self.device.name} at {asked:g} MHz")
             try:
                 jobs = {pool.submit(one, seed): seed for seed in numbers}
                 for count, done in enumerate(as_completed(jobs), 1):
-                    found = Placement(self.device, (done.result(),)).median
-                    tell(f"seed {jobs[done]}: {found:.1f} MHz ({count} of {seeds})")
+                    seed = jobs[done]
+                    try:
+                        routed[seed] = done.result()
+                        found = f"{Placement(self.device, (routed[seed],)).median:.1f} MHz"
+                    except Unfinished:
+                        found = f"not routed in {limit:g} minutes, given up"
+                    tell(f"seed {seed}: {found} ({count} of {seeds})")
             except BaseException:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return Placement(self.device, tuple(job.result() for job in jobs))
+        if not routed:
+            raise SynthesisError(
+                f"no seed from {first} to {numbers[-1]} was routed in {limit:g} minutes; try later "
+                "seeds, more time, or a smaller core"
+            )
+        return Placement(
+            self.device,
+            tuple(routed[seed] for seed in numbers if seed in routed),
+            tuple(seed for seed in numbers if seed not in routed),
+        )
 
 
 def synthesize(
@@ -201,8 +222,9 @@ def verilog_of(built: Synthesis) -> str:
 
 
 def _placed(
-    built: Synthesis, seed: int, megahertz: float, constraints: str, stop: threading.Event
-) -> Path:
+    built: Synthesis, seed: int, megahertz: float, constraints: str, stop: threading.Event,
+    minutes: float,
+) -> Path:  # fmt: skip
     device = built.device
     name, packer = f"nextpnr-{device.family}", PACK[device.family]
     options = [*device.place, "--freq", f"{megahertz:g}", "--seed", str(seed)]
@@ -221,7 +243,7 @@ def _placed(
         (folder / "netlist.json").write_bytes(source)
         if constraints:
             (folder / "pins").write_text(constraints)
-        run(name, options, folder, "nextpnr.log", stop=stop)
+        run(name, options, folder, "nextpnr.log", stop=stop, minutes=minutes)
         run(packer[0], list(packer[1:]), folder, "pack.log", stop=stop)
         # Only where each cell went; the whole is large, and there is one for each seed.
         placed = json.loads((folder / "placed.json").read_text())

@@ -17,7 +17,9 @@ class Placement:
 
     device: Device
     folders: tuple[Path, ...]
-    """In the order of the seeds."""
+    """In the order of the seeds that were routed."""
+    unrouted: tuple[int, ...] = ()
+    """Seeds that were given up."""
 
     @cached_property
     def reports(self) -> list[dict]:

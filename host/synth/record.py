@@ -24,6 +24,7 @@ def record(
         "blocks": {name: block.record() for name, block in synthesis.blocks.items()},
         "sites": None,
         "fmax_mhz": None,
+        "unrouted_seeds": [],
         "critical_path": None,
         "cycles_per_image": cycles,
         "images_per_s": None,
@@ -44,6 +45,7 @@ def record(
         "max": max(seeds),
         "seeds": len(seeds),
     }
+    values["unrouted_seeds"] = list(placement.unrouted)
     values["critical_path"] = placement.critical_path.record()
     values["bitstream"] = str(placement.bitstream)
     if cycles is not None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,10 @@ PACKERS = {"icepack": "nextpnr-ice40", "ecppack": "nextpnr-ecp5"}
 
 class SynthesisError(LeptonError):
     """A tool is missing or failed, or the design does not fit or is too slow."""
+
+
+class Unfinished(SynthesisError):
+    """A tool did not end in its time."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,16 @@ def _version(command: str) -> str:
 
 
 def run(
-    name: str, arguments: list[str], folder: Path, log: str, *, stop: Event | None = None
-) -> None:
+    name: str, arguments: list[str], folder: Path, log: str, *, stop: Event | None = None,
+    minutes: float | None = None,
+) -> None:  # fmt: skip
     """Runs a tool in a folder, with paths relative to it.
 
-    Raises `SynthesisError` with its first error. It is ended when this is interrupted, or `stop` is
-    set by another thread.
+    Raises `SynthesisError` with its first error, `Unfinished` after so many minutes. It is ended
+    then, when this is interrupted, or `stop` is set by another thread.
     """
     prepare(name, stop=stop)
-    code, said = _execute(name, arguments, folder, stop)
+    code, said = _execute(name, arguments, folder, stop, minutes)
     lines = said.splitlines()
     if code:
         path = folder / log
@@ -129,8 +135,11 @@ def prepare(name: str, *, stop: Event | None = None) -> None:
     cached("prepared", digest(found.command, found.version), make)
 
 
-def _execute(name: str, arguments: list[str], folder: Path, stop: Event | None) -> tuple[int, str]:
+def _execute(
+    name: str, arguments: list[str], folder: Path, stop: Event | None, minutes: float | None = None
+) -> tuple[int, str]:
     """Runs a tool to its end: its exit code, and all that it said."""
+    end = None if minutes is None else time.monotonic() + 60 * minutes
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         process = subprocess.Popen(
             [tool(name).command, *arguments], cwd=folder, stdin=subprocess.DEVNULL,
@@ -140,6 +149,8 @@ def _execute(name: str, arguments: list[str], folder: Path, stop: Event | None) 
             while process.poll() is None:
                 if stop is not None and stop.is_set():
                     raise SynthesisError(f"{name} was stopped")
+                if end is not None and time.monotonic() > end:
+                    raise Unfinished(f"{name} did not end in {minutes:g} minutes")
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(0.1)
         finally:

@@ -27,10 +27,11 @@ import json, os, sys, time
 if "--version" in sys.argv:
     print("nextpnr-ecp5 -- Version 0.9"); sys.exit()
 called("nextpnr")
-if SLEEP:
-    open(os.environ["STARTED"], "w").write(str(os.getpid()))
-    time.sleep(SLEEP)
 seed = int(sys.argv[sys.argv.index("--seed") + 1])
+if SLEEP and seed not in QUICK:
+    if "STARTED" in os.environ:
+        open(os.environ["STARTED"], "w").write(str(os.getpid()))
+    time.sleep(SLEEP)
 asked = float(sys.argv[sys.argv.index("--freq") + 1])
 step = {"delay": 4.0, "from": {"cell": "core.runner.feeder.x_TRELLIS_FF_Q"},
         "to": {"cell": "core.runner.lanes.lane_0.array.sums_LUT4_Z"}, "type": "routing"}
@@ -55,13 +56,20 @@ open(sys.argv[-1], "w").write("bits")
 """
 
 
-def install(folder: Path, *, luts: int = 5, sleep: float = 0, yosys_sleep: float = 0) -> Path:
-    """Puts tools into a folder for PATH; returns the file in which they leave their names."""
+def install(
+    folder: Path, *, luts: int = 5, sleep: float = 0, yosys_sleep: float = 0,
+    quick: tuple[int, ...] = (),
+) -> Path:  # fmt: skip
+    """Puts tools into a folder for PATH; returns the file in which they leave their names.
+
+    `sleep` is of nextpnr, for all seeds that are not `quick`.
+    """
     trace = folder / TRACE
     head = (
         f"#!{sys.executable}\ndef called(name):\n    open({str(trace)!r}, 'a').write(name + ' ')\n"
     )
     head += f"LUTS, SLEEP, YOSYS_SLEEP, KIND = {luts}, {sleep}, {yosys_sleep}, 'LUT4'\n"
+    head += f"QUICK = {quick}\n"
     for name, text in (("yosys", YOSYS), ("nextpnr-ecp5", NEXTPNR), ("ecppack", ECPPACK)):
         path = folder / name
         path.write_text(head + text)

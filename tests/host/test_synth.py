@@ -104,6 +104,23 @@ def test_seeds_begin_where_they_are_told_to(bench, capsys):
     assert trace.read_text().split().count("nextpnr") == 2
 
 
+def test_a_seed_that_does_not_end_is_given_up_and_the_others_count(bench, capsys):
+    synth_tools.install(bench, sleep=600, quick=(1, 3))
+    assert execute([*SYNTH, "--seeds", "3", "--seed-minutes", "0.05", "--json", "-"]) == 0
+    said, error = capsys.readouterr()
+    found = json.loads(said)
+    assert found["fmax_mhz"] == {"min": 60.0, "median": 70.0, "max": 80.0, "seeds": 2}
+    assert found["unrouted_seeds"] == [2]
+    assert "seed 2: not routed in 0.05 minutes, given up (" in error
+
+
+def test_seeds_of_which_none_ends_are_refused(bench, capsys):
+    synth_tools.install(bench, sleep=600)
+    said = refusal(capsys, *SYNTH, "--seeds", "2", "--first-seed", "4", "--seed-minutes", "0.02")
+    assert "no seed from 4 to 5 was routed in 0.02 minutes" in said
+    assert "later seeds, more time, or a smaller core" in said
+
+
 def test_what_does_not_fit_is_named_before_place_and_route(bench, capsys, tmp_path):
     trace = synth_tools.install(bench, luts=25_000)
     path = tmp_path / "out.json"
@@ -187,7 +204,8 @@ def test_a_packaged_tool_is_prepared_once_before_any_process_runs_it(bench, monk
     assert sorted(others) == [f"design {i}" for i in range(4)]
 
 
-def test_interrupt_ends_the_tools_and_leaves_no_half_entry(bench, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_the_tools_and_leaves_no_half_entry(bench, tmp_path, sent):
     synth_tools.install(bench, sleep=600)
     started = tmp_path / "started"
     process = subprocess.Popen(
@@ -199,7 +217,7 @@ def test_interrupt_ends_the_tools_and_leaves_no_half_entry(bench, tmp_path):
         until = time.monotonic() + 60
         while not (started.exists() and started.read_text()) and time.monotonic() < until:
             time.sleep(0.05)
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, sent)
         _, error = process.communicate(timeout=20)
     finally:
         process.kill()
