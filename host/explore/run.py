@@ -1,6 +1,5 @@
 """`lepton explore`: models, then Yosys, then nextpnr, each on what the one before found best."""
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from host.errors import LeptonError
 from host.explore import choice, store
 from host.explore.choice import Candidate, Recommendation, Wishes
 from host.explore.cycles import Evaluator
+from host.explore.identity import compiler_hash, fingerprint
 from host.explore.resources import Model, model
 from host.explore.schedule import next_jobs
 from host.explore.search import search
@@ -53,18 +53,8 @@ class Question:
             "batch": self.batch,
             "fields": dict(sorted(self.fixed.items())),
             "gateware": hardware_hash(),
+            "compiler": compiler_hash(),
         }
-
-
-def fingerprint(graph: QGraph) -> str:
-    """Names the integers of a network."""
-    total = hashlib.sha256(repr(graph.input_shape).encode())
-    for layer in graph.layers:
-        total.update(f"{type(layer).__name__} {layer.name}".encode())
-        for name, value in sorted(vars(layer).items()):
-            content = value.tobytes() if hasattr(value, "tobytes") else repr(value).encode()
-            total.update(name.encode() + content)
-    return total.hexdigest()[:16]
 
 
 @dataclass

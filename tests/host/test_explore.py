@@ -337,6 +337,7 @@ DAMAGE = {
         "CREATE TABLE study_user_attributes (key TEXT, value_json TEXT)")),
     "another version": lambda path: change(path, '"version": 1', '"version": 0'),
     "another gateware": lambda path: change(path, '"gateware": "', '"gateware": "0'),
+    "another compiler": lambda path: change(path, '"compiler": "', '"compiler": "0'),
 }  # fmt: skip
 SAID = {
     "no database": "is damaged or no search",
@@ -344,6 +345,7 @@ SAID = {
     "another database": "is no search of `lepton explore`",
     "another version": "is a search of another version (0, not 1)",
     "another gateware": "is a search of another gateware",
+    "another compiler": "is a search of another compiler",
 }
 
 
