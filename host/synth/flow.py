@@ -1,6 +1,7 @@
 """Yosys, nextpnr, packer: each step kept in the cache by what goes into it."""
 
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -20,8 +21,11 @@ from sim.convert import converted
 
 Tell = Callable[[str], None]
 
-SEED_MINUTES = 60
+SEED_MINUTES = 30
 """Of one seed. Those that end took 7 to 22; a router that does not get on goes on for ever."""
+
+UNROUTED = "unrouted"
+"""File of a seed that was given up, with the minutes that it had."""
 
 EMIT = """
 import json, sys
@@ -243,18 +247,33 @@ def _placed(
         (folder / "netlist.json").write_bytes(source)
         if constraints:
             (folder / "pins").write_text(constraints)
-        run(name, options, folder, "nextpnr.log", stop=stop, minutes=minutes)
-        run(packer[0], list(packer[1:]), folder, "pack.log", stop=stop)
-        # Only where each cell went; the whole is large, and there is one for each seed.
-        placed = json.loads((folder / "placed.json").read_text())
-        (module,) = placed["modules"].values()
-        sites = netlist.sites(module["cells"])
-        (folder / "sites.json").write_text(json.dumps(sites))
+        try:
+            run(name, options, folder, "nextpnr.log", stop=stop, minutes=minutes)
+        except Unfinished:
+            (folder / UNROUTED).write_text(f"{minutes:g}")
+        else:
+            run(packer[0], list(packer[1:]), folder, "pack.log", stop=stop)
+            # Only where each cell went; the whole is large, and there is one for each seed.
+            placed = json.loads((folder / "placed.json").read_text())
+            (module,) = placed["modules"].values()
+            (folder / "sites.json").write_text(json.dumps(netlist.sites(module["cells"])))
         for file in ("netlist.json", "placed.json", "lepton.asc", "lepton.config"):
             (folder / file).unlink(missing_ok=True)
 
     key = digest(source, " ".join(options), constraints, " ".join(packer), tool(name).version)
-    return cached("placed", key, make)
+    folder = cached("placed", key, make)
+    if _given_up(folder) < minutes:
+        folder = cached("placed", digest(key, f"{minutes:g}"), make)
+    if (folder / UNROUTED).exists():
+        raise Unfinished(f"seed {seed} was not routed in {minutes:g} minutes")
+    return folder
+
+
+def _given_up(folder: Path) -> float:
+    """After how many minutes that seed was; of one that was not it does not matter how many more
+    there are."""
+    file = folder / UNROUTED
+    return float(file.read_text()) if file.exists() else math.inf
 
 
 PACK: dict[str, Sequence[str]] = {

@@ -114,6 +114,15 @@ def test_a_seed_that_does_not_end_is_given_up_and_the_others_count(bench, capsys
     assert "seed 2: not routed in 0.05 minutes, given up (" in error
 
 
+def test_a_seed_that_was_given_up_is_tried_again_only_with_more_time(bench, capsys):
+    trace = synth_tools.install(bench, sleep=3, quick=(1,))
+    asked = [*SYNTH, "--seeds", "2", "--json", "-", "--seed-minutes"]
+    for minutes, unrouted, runs in (("0.02", [2], 2), ("0.01", [2], 2), ("1", [], 3), ("1", [], 3)):
+        assert execute([*asked, minutes]) == 0
+        assert json.loads(capsys.readouterr().out)["unrouted_seeds"] == unrouted
+        assert trace.read_text().split().count("nextpnr") == runs
+
+
 def test_seeds_of_which_none_ends_are_refused(bench, capsys):
     synth_tools.install(bench, sleep=600)
     said = refusal(capsys, *SYNTH, "--seeds", "2", "--first-seed", "4", "--seed-minutes", "0.02")
