@@ -63,8 +63,8 @@ def test_a_layer_waits_less_for_a_job_that_is_cut(monkeypatch, graph):
 
 @pytest.mark.parametrize("batch", [1, 4, 16])
 def test_cuts_save_what_they_were_chosen_for(monkeypatch, batch):
-    """On networks and arrays drawn at random the cost model's latency, of a batch alone, is shorter
-    and never much longer."""
+    """By the cost model, on networks and arrays drawn at random: the first output comes sooner, and
+    never much later."""
     saved = 0
     for seed in range(12):
         torch.manual_seed(seed)
@@ -74,8 +74,8 @@ def test_cuts_save_what_they_were_chosen_for(monkeypatch, batch):
         cfg = replace(
             WIDE, rows=torch.randint(4, 25, ()).item(), cols=torch.randint(4, 25, ()).item()
         )
-        plain = predict(untapered(monkeypatch, drawn, cfg, batch)).latency
-        cut = predict(compile(drawn, cfg, batch=batch)).latency
+        plain = predict(untapered(monkeypatch, drawn, cfg, batch)).stamps[0]
+        cut = predict(compile(drawn, cfg, batch=batch)).stamps[0]
         assert cut <= 1.01 * plain, f"seed {seed}"
         saved += cut < plain
     assert saved >= 3
