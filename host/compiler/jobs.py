@@ -22,6 +22,9 @@ SERIAL_JOB = 200
 """Cycles that a job more must save where its only gain is that fewer results come at once: it takes
 words of a program memory that is small where requantizers are."""
 
+WIDTHS = {field.name: field.width for field in isa.LAYER}
+"""Bits of each field of an instruction."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -220,7 +223,6 @@ def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):
 
 def _check_fields(step: Step, tiling: Tiling) -> None:
     """Refuses what the fields of an instruction do not hold."""
-    widths = {f.name: f.width for f in isa.LAYER}
     for job in tiling.jobs:
         for name, value in (
             ("kernel_y_last", tiling.kernel_rows),
@@ -230,8 +232,8 @@ def _check_fields(step: Step, tiling: Tiling) -> None:
             ("y_last", job.rows),
             ("block_last", job.blocks),
         ):
-            if value > 1 << widths[name]:
+            if value > 1 << WIDTHS[name]:
                 raise LeptonError(
                     f"layer {step.name!r} needs {name}={value - 1}, which does not fit the "
-                    f"{widths[name]} bits of that field"
+                    f"{WIDTHS[name]} bits of that field"
                 )
