@@ -33,7 +33,7 @@ def synth(
             "--seed-minutes",
             metavar="M",
             min=0.01,
-            help="A seed that takes longer is given up; default: half an hour.",
+            help="A seed that takes longer is given up; default: an hour.",
         ),
     ] = None,
     megahertz: Annotated[

@@ -21,8 +21,8 @@ from sim.convert import converted
 
 Tell = Callable[[str], None]
 
-SEED_MINUTES = 30
-"""Of one seed. Those that end took 7 to 22; a router that does not get on goes on for ever."""
+SEED_MINUTES = 60
+"""Of one seed. Those that end take 7 to 30; of others the router does not."""
 
 UNROUTED = "unrouted"
 """File of a seed that was given up, with the minutes that it had."""
