@@ -41,22 +41,14 @@ def tapered(found: Found, cfg: Config) -> Found:
     layers = [_layer(found, i, cfg) for i in range(first, len(found))]
     sizes = [[job.tiles for job in tiling.jobs] for _, tiling in found[first:]]
     columns = found[first][1].jobs[0].columns
-    cycles, waits = _run(layers, sizes, columns, cfg)
+    best = _run(layers, sizes, columns, cfg)
     while True:
-        best = None
-        for i, waited in enumerate(waits[1:]):
-            before = cycles
-            for cut in _cuts(sizes, i) if waited else ():
-                time, waiting = _run(layers, cut, columns, cfg)
-                if time > before:
-                    # The second job is too large by now.
-                    break
-                before = time
-                if time < (best[0] if best else cycles):
-                    best = time, waiting, cut
-        if best is None:
-            return [*found[:first], *map(_with_jobs, found[first:], sizes)]
-        cycles, waits, sizes = best
+        waiting = [i for i, waited in enumerate(best.waits[1:]) if waited and best.sizes[i][-1] > 1]
+        cuts = [_best_cut(layers, best.sizes, i, columns, cfg) for i in waiting]
+        shortest = min(cuts, key=_cycles, default=best)
+        if shortest.cycles >= best.cycles:
+            return [*found[:first], *map(_with_jobs, found[first:], best.sizes)]
+        best = shortest
 
 
 def _applies(step: Step, tiling: Tiling) -> bool:
@@ -76,11 +68,20 @@ def _with_jobs(found: tuple[Step, Tiling], sizes: list[int]) -> tuple[Step, Tili
     return step, replace(tiling, jobs=tuple(jobs))
 
 
-def _cuts(sizes: Sizes, i: int) -> list[Sizes]:
-    """The last job of a layer as two, the smallest second one first."""
+def _best_cut(layers: list["_Layer"], sizes: Sizes, i: int, columns: int, cfg: Config) -> "_Timed":
+    """The last job of a layer as two, the second as large as saves most."""
     *others, last = sizes[i]
-    cuts = [[*others, last - second, second] for second in range(1, last)]
-    return [[*sizes[:i], cut, *sizes[i + 1 :]] for cut in cuts]
+    best = None
+    for second in range(1, last):
+        cut = [*sizes[:i], [*others, last - second, second], *sizes[i + 1 :]]
+        timed = _run(layers, cut, columns, cfg)
+        if best is None or timed.cycles < best.cycles:
+            best = timed
+        elif timed.cycles > best.cycles:
+            # The second job is too large by now.
+            break
+    assert best is not None
+    return best
 
 
 class _Layer(NamedTuple):
@@ -103,9 +104,22 @@ def _layer(found: Found, i: int, cfg: Config) -> _Layer:
     )
 
 
-def _run(layers: list[_Layer], sizes: Sizes, columns: int, cfg: Config) -> tuple[int, list[int]]:
-    """When a job could follow the last of these layers, counted from their first vector; and for
-    each layer how long it waits for results of the one before."""
+class _Timed(NamedTuple):
+    """Layers, and how long they take."""
+
+    cycles: int
+    """When a job could follow the last of them, counted from their first vector."""
+    waits: list[int]
+    """Of each layer, for results of the one before."""
+    sizes: Sizes
+
+
+def _cycles(timed: _Timed) -> int:
+    return timed.cycles
+
+
+def _run(layers: list[_Layer], sizes: Sizes, columns: int, cfg: Config) -> _Timed:
+    """Times layers that are cut into jobs of these sizes."""
     core, waits = _Core(columns, cfg), []
     written: list[int] = []
     for layer, jobs in zip(layers, sizes, strict=True):
@@ -123,7 +137,7 @@ def _run(layers: list[_Layer], sizes: Sizes, columns: int, cfg: Config) -> tuple
             else:
                 core.now += (layer.slices - 1) * one_slice
             core.finish(layer.beats[len(written) : len(written) + tiles], written)
-    return core.now, waits
+    return _Timed(core.now, waits, sizes)
 
 
 class _Core:
