@@ -81,7 +81,8 @@ def measure(name: str, question: Question) -> dict[str, Any]:
     """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
     answer = asked(name, question)
     best = answer.recommendation.candidate
-    assert best is not None
+    if best is None:
+        raise LeptonError(answer.recommendation.sentence)
     confirm(best, question.graphs[best.point.variant])
     return {
         "recommended": best.record(),
@@ -247,4 +248,7 @@ def _write(stored: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LeptonError as refused:
+        sys.exit(f"figures: {refused}")
