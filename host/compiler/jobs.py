@@ -201,9 +201,8 @@ class _Pieces(NamedTuple):
 def _pieces(count: int, size: int) -> _Pieces:
     """A count cut into pieces of one size, and what is left."""
     whole, rest = divmod(count, size)
-    return (
-        _Pieces(((size, whole), (rest, 1)), whole + 1) if rest else _Pieces(((size, whole),), whole)
-    )
+    sizes = ((size, whole), (rest, 1)) if rest else ((size, whole),)
+    return _Pieces(sizes, -(-count // size))
 
 
 def _jobs(rows, columns, tiles, block_rows, block_columns, job_tiles):

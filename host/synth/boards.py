@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from host.synth.devices import on_board
 from host.synth.flow import Synthesis, Tell, netlist_of
 from host.synth.placement import Placement
-from host.synth.tools import SynthesisError, tool
+from host.synth.tools import SynthesisError, Unfinished, tool
 from hw.boards import Board
 from hw.boards.top import dividers, divisor
 from hw.config import Config
@@ -33,18 +33,27 @@ class Build:
     constraints: str
 
     def place(self, seeds: int, *, tell: Tell = print) -> Placement:
-        """Places and routes until a seed meets timing; `SynthesisError` when none does."""
+        """Places and routes until a seed meets timing; `SynthesisError` when none does.
+
+        A seed that is given up says nothing of the next one.
+        """
         found: Placement | None = None
         for seed in range(1, seeds + 1):
-            placed = self.synthesis.place(
-                1, first=seed, megahertz=self.megahertz, constraints=self.constraints, tell=tell
-            )
+            try:
+                placed = self.synthesis.place(
+                    1, first=seed, megahertz=self.megahertz, constraints=self.constraints, tell=tell
+                )
+            except Unfinished:
+                continue
             if found is None or placed.median > found.median:
                 found = placed
             self._check_constraint(placed)
             if placed.slack >= 0:
                 return placed
-        assert found is not None
+        if found is None:
+            raise SynthesisError(
+                f"none of {seeds} seeds was routed in time; try more of them, or a smaller core"
+            )
         found.check_speed(self.megahertz, seeds)
         return found
 

@@ -1,7 +1,6 @@
 """Yosys, nextpnr, packer: each step kept in the cache by what goes into it."""
 
 import json
-import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -132,8 +131,8 @@ class Synthesis:
         processors.
 
         `constraints` name the pins, in the language of the family; without them any will do. A seed
-        that takes more `minutes`, if none are given `SEED_MINUTES`, is given up; SynthesisError
-        when all are. When it is interrupted, or a seed fails, the tools that run are ended.
+        that takes more `minutes`, if none are given `SEED_MINUTES`, is given up; Unfinished when
+        all are. When it is interrupted, or a seed fails, the tools that run are ended.
         """
         self.check_fits()
         tool(f"nextpnr-{self.device.family}")
@@ -163,7 +162,7 @@ class Synthesis:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if not routed:
-            raise SynthesisError(
+            raise Unfinished(
                 f"no seed from {first} to {numbers[-1]} was routed in {limit:g} minutes; try later "
                 "seeds, more time, or a smaller core"
             )
@@ -262,18 +261,12 @@ def _placed(
 
     key = digest(source, " ".join(options), constraints, " ".join(packer), tool(name).version)
     folder = cached("placed", key, make)
-    if _given_up(folder) < minutes:
+    given_up = folder / UNROUTED
+    if given_up.exists() and float(given_up.read_text()) < minutes:
         folder = cached("placed", digest(key, f"{minutes:g}"), make)
     if (folder / UNROUTED).exists():
         raise Unfinished(f"seed {seed} was not routed in {minutes:g} minutes")
     return folder
-
-
-def _given_up(folder: Path) -> float:
-    """After how many minutes that seed was; of one that was not it does not matter how many more
-    there are."""
-    file = folder / UNROUTED
-    return float(file.read_text()) if file.exists() else math.inf
 
 
 PACK: dict[str, Sequence[str]] = {

@@ -36,6 +36,17 @@ def test_the_first_placement_that_meets_timing_is_the_boards(bench, tmp_path, ca
     assert "75 MHz, 0.83 ns to spare (80 MHz reached), 1,000,000 baud" in said
 
 
+def test_a_board_goes_on_behind_a_seed_that_does_not_end(bench, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("host.synth.flow.SEED_MINUTES", 0.02)
+    synth_tools.install(bench, sleep=600, quick=(3,))
+    path = tmp_path / "board.bit"
+    said = refusal(capsys, *BOARD, "--mhz", "75", "--seeds", "2", "--out", path)
+    assert "none of 2 seeds was routed in time; try more of them, or a smaller core" in said
+    assert not path.exists()
+    assert execute([*BOARD, "--mhz", "75", "--seeds", "3", "--out", str(path)]) == 0
+    assert "(80 MHz reached)" in capsys.readouterr().out
+
+
 def test_a_board_that_misses_timing_names_the_critical_path_and_writes_nothing(
     bench, tmp_path, capsys
 ):
