@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from host.errors import LeptonError
+from host.explore.identity import synthesis_hash
 from host.explore.resources import POINTS, VERSION, Model, read
 from host.explore.space import acc_depths
 from host.program import write_whole
@@ -83,8 +84,13 @@ def measure(device: str, cfg: Config) -> dict[str, Any]:
         **{kind: used[kind] for kind in ("luts", "ffs", "dsps", "brams", "sprams")},
         "fits": not built.misfits(),
         "seconds": round(time.monotonic() - start, 1),
-        "gateware": hardware_hash()[:12],
+        **_made_by(),
     }
+
+
+def _made_by() -> dict[str, str]:
+    """What the cells of a point depend on besides its fields."""
+    return {"gateware": hardware_hash()[:12], "synthesis": synthesis_hash()[:12]}
 
 
 def place(point: dict[str, Any]) -> float:
@@ -97,13 +103,14 @@ def place(point: dict[str, Any]) -> float:
 def collect(family: str, points: int, placed: int, until: float, *, again: bool) -> None:
     """Adds points until there are so many, and places the first that fit.
 
-    With `again`, points of a gateware that has changed since are left out, or made anew.
+    With `again`, points of a gateware or a synthesis that has changed since are left out, or made
+    anew.
     """
     source = drawn(family)
     known = read(POINTS, family)
-    now = hardware_hash()[:12]
     if again:
-        known = [p for p in known if p.get("gateware") == now]
+        now = _made_by()
+        known = [p for p in known if now == {name: p.get(name) for name in now}]
     for count in range(points):
         device, cfg = next(source)
         wanted = dict(cfg.items())
@@ -151,7 +158,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--points", type=int, default=48)
     parser.add_argument("--placed", type=int, default=12, help="of these also place and route")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing after that")
-    parser.add_argument("--again", action="store_true", help="where the gateware has changed")
+    parser.add_argument("--again", action="store_true", help="where gateware or synthesis changed")
     parser.add_argument("--refit", action="store_true", help="only show the errors")
     chosen = parser.parse_args(arguments)
     if not chosen.refit:

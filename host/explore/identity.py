@@ -6,6 +6,7 @@ from pathlib import Path
 from host import compiler
 from host.explore import cycles, sketch
 from host.qgraph import QGraph
+from host.synth import block_ram_sites, devices, flow, lanes_apart, output_registers
 from sim.cache import digest
 
 
@@ -15,6 +16,12 @@ def compiler_hash() -> str:
     sources = [*sorted((host / "compiler").glob("*.py")), host / "cost.py", host / "latencies.py"]
     sources += [Path(cycles.__file__), cycles.SOURCE, Path(sketch.__file__)]
     return digest(*(path.read_text() for path in sources))
+
+
+def synthesis_hash() -> str:
+    """Of all that makes a netlist and places it, whose results a kept search has."""
+    sources = (flow, devices, lanes_apart, block_ram_sites, output_registers)
+    return digest(*(Path(str(source.__file__)).read_text() for source in sources))
 
 
 def fingerprint(graph: QGraph) -> str:

@@ -9,7 +9,7 @@ from host.errors import LeptonError
 from host.explore import choice, store
 from host.explore.choice import Candidate, Recommendation, Wishes
 from host.explore.cycles import Evaluator
-from host.explore.identity import compiler_hash, fingerprint
+from host.explore.identity import compiler_hash, fingerprint, synthesis_hash
 from host.explore.resources import Model, model
 from host.explore.schedule import next_jobs
 from host.explore.search import search
@@ -54,6 +54,7 @@ class Question:
             "fields": dict(sorted(self.fixed.items())),
             "gateware": hardware_hash(),
             "compiler": compiler_hash(),
+            "synthesis": synthesis_hash(),
         }
 
 

@@ -355,6 +355,7 @@ DAMAGE = {
     "another version": lambda path: change(path, '"version": 1', '"version": 0'),
     "another gateware": lambda path: change(path, '"gateware": "', '"gateware": "0'),
     "another compiler": lambda path: change(path, '"compiler": "', '"compiler": "0'),
+    "another synthesis": lambda path: change(path, '"synthesis": "', '"synthesis": "0'),
 }  # fmt: skip
 SAID = {
     "no database": "is damaged or no search",
@@ -363,6 +364,7 @@ SAID = {
     "another version": "is a search of another version (0, not 1)",
     "another gateware": "is a search of another gateware",
     "another compiler": "is a search of another compiler",
+    "another synthesis": "is a search of another synthesis",
 }
 
 
