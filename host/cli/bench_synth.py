@@ -7,6 +7,7 @@ from pathlib import Path
 from host.cli import options
 from host.errors import LeptonError
 from host.synth import benchmark
+from host.synth.tools import Unfinished
 
 SHOWN = ("core", "LUTs", "DSPs", "block RAMs", benchmark.SPEED, "seeds", "MMAC/s")
 """Columns for a terminal."""
@@ -15,7 +16,8 @@ SHOWN = ("core", "LUTs", "DSPs", "block RAMs", benchmark.SPEED, "seeds", "MMAC/s
 def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
     """Builds the cases whose name has `only`, or all, and writes benchmarks/synth.json.
 
-    `seeds` places with at most so many. Other rows of the file stay.
+    `seeds` places with at most so many. Other rows of the file stay, and so does that of a case of
+    which no seed was routed, which is refused behind all others.
     """
     from rich.console import Console
     from rich.table import Table
@@ -29,9 +31,15 @@ def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
     if not chosen:
         raise LeptonError(f"--only {only!r}: no case has that in its name: {'; '.join(cases)}")
     benchmark.results(path)  # a file of something else is refused now, not when all is built
+    unrouted = []
     for name in chosen:
         print(f"{name}:", file=sys.stderr)
-        row = benchmark.measured(cases[name], seeds, _tell)
+        try:
+            row = benchmark.measured(cases[name], seeds, _tell)
+        except Unfinished as error:
+            _tell(str(error))
+            unrouted.append(name)
+            continue
         # Behind each case, so that an interrupted run leaves what it measured; read again, because
         # that took hours, in which another run may have written its rows.
         found = benchmark.results(path) | {name: row}
@@ -46,6 +54,11 @@ def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
     for row in benchmark.rows(benchmark.results(path)):
         table.add_row(*(row[i].partition(" of ")[0] if 0 < i < 8 else row[i] for i in shown))
     Console(highlight=False).print(table)
+    if unrouted:
+        raise LeptonError(
+            f"no seed was routed of {'; '.join(unrouted)}: {path} has of each what it had before; "
+            "try more --seeds"
+        )
 
 
 def _tell(text: str) -> None:

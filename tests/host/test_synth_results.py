@@ -7,6 +7,7 @@ import pytest
 from host.cli import execute
 from host.synth import benchmark
 from host.synth.benchmark import CASES, Case
+from host.synth.tools import Unfinished
 from tests.host import synth_tools
 from tests.host.test_synth import bench as bench  # a fixture: stand-ins for the tools
 from tests.host.test_synth import refusal
@@ -115,6 +116,29 @@ def test_rows_that_another_run_writes_meanwhile_stay(bench, tmp_path, monkeypatc
     monkeypatch.setattr(benchmark, "synthesize", another_runs)
     assert run(path, "--only", "85k") == 0
     assert list(benchmark.results(path)) == [slow.name, quick.name]
+
+
+def test_a_case_of_which_no_seed_is_routed_does_not_keep_the_next_from_being_measured(
+    bench, tmp_path, monkeypatch, capsys
+):
+    synth_tools.install(bench)
+    path = tmp_path / "synth.json"
+    endless = Case(config="tiny", device="ecp5-85k", scope=ARRAY.scope, seeds=1)
+    other = Case(config="tiny", device="ecp5-25k", scope=ARRAY.scope, seeds=1)
+    monkeypatch.setattr(benchmark, "CASES", (endless, other))
+    build = benchmark.synthesize
+
+    def given_up(cfg, part, *others, **more):
+        if part.name == endless.device:
+            raise Unfinished("no seed from 1 to 1 was routed in 60 minutes")
+        return build(cfg, part, *others, **more)
+
+    monkeypatch.setattr(benchmark, "synthesize", given_up)
+    assert run(path) == 2
+    said = capsys.readouterr().err
+    assert "no seed from 1 to 1 was routed in 60 minutes" in said
+    assert f"lepton: no seed was routed of {endless.name}: " in said
+    assert list(benchmark.results(path)) == [other.name]
 
 
 def test_fewer_seeds_are_noted_in_the_row_and_shown_as_they_are_placed(
