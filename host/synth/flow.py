@@ -197,7 +197,7 @@ def netlist_of(design: str, device: Device, *, lanes: int = 1, tell: Tell = prin
     if device.memories:
         before = (*WHOLE, *device.memories)
         if lanes > 1:
-            before, after = (*before, *lanes_apart.KEEP), lanes_apart.RELEASE
+            before, after = (*before, lanes_apart.KEEP), lanes_apart.RELEASE
     script = "; ".join((*READ, *before, f"{device.synthesis} -top {TOP}", *after, WRITE))
 
     def make(folder: Path) -> None:

@@ -1,26 +1,14 @@
 """Keeps what is in one lane of a core apart from what is in the others.
 
 All lanes do the same in the same cycle, so many of their registers are equal, and Yosys takes
-registers that are equal for one: the array of each lane would hang on the weights of all, and its
-scratchpad on one address, over wires as long as the part (docs/decisions/0016-lanes-apart.md).
+registers that are equal for one: the scratchpads of all lanes would hang on one address, over wires
+as long as the part (docs/decisions/0016-registers-of-each-lane.md).
 """
 
-LANES = "*.lanes.lane_*"
-"""Modules of Yosys' that make a lane."""
+KEEP = "setattr -set keep 1 *.lanes.lane_*/t:$*dff* *.lanes.lane_*.array*/t:$*dff* %d"
+"""What Yosys does before the whole becomes one module. Arrays are left out: the weights of all
+lanes are the same, and four multipliers of a part stand together that have no more than four
+enables, of which there is one for each diagonal of an array."""
 
-SWAPS = f"{LANES}/w:*swap* %ci1 {LANES}/t:$*dff* %i"
-
-KEEP: tuple[str, ...] = (
-    # Within a lane the registers of a swap, which are equal along a diagonal of the array, are
-    # taken for one first, bit by bit: a block of four multipliers takes no more than four enables.
-    f"flatten {LANES}",
-    f"opt_dff {LANES}",
-    f"simplemap {SWAPS}",
-    f"opt_merge {LANES}",
-    f"opt_clean {LANES}",
-    f"setattr -set keep 1 {LANES}/t:$*dff* {LANES}/t:$_*DFF*",
-)
-"""What Yosys does before the whole becomes one module."""
-
-RELEASE: tuple[str, ...] = ("setattr -unset keep t:TRELLIS_FF", "opt_clean")
+RELEASE = ("setattr -unset keep t:TRELLIS_FF", "opt_clean")
 """What it does at the end, so that registers which nothing needs go."""
