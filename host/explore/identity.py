@@ -6,7 +6,7 @@ from pathlib import Path
 from host import compiler
 from host.explore import cycles, sketch
 from host.qgraph import QGraph
-from host.synth import block_ram_sites, devices, flow, lanes_apart, output_registers
+from host.synth import block_ram_sites, devices, flow, output_registers
 from sim.cache import digest
 
 
@@ -20,7 +20,7 @@ def compiler_hash() -> str:
 
 def synthesis_hash() -> str:
     """Of all that makes a netlist and places it, whose results a kept search has."""
-    sources = (flow, devices, lanes_apart, block_ram_sites, output_registers)
+    sources = (flow, devices, block_ram_sites, output_registers)
     return digest(*(Path(str(source.__file__)).read_text() for source in sources))
 
 

@@ -76,6 +76,6 @@ def build(board: Board, cfg: Config, *, megahertz: float, baud: int, tell: Tell 
         tool(name)
     choice = {"name": board.name, "config": asdict(cfg), "megahertz": megahertz, "baud": baud}
     design = json.loads(converted(EMIT, choice, what="RTLIL", progress=tell))
-    synthesis = netlist_of(design["rtlil"], device, lanes=cfg.lanes, tell=tell)
+    synthesis = netlist_of(design["rtlil"], device, tell=tell)
     synthesis.check_fits()
     return Build(board, exact, baud, synthesis, design["pins"])

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from host.synth import block_ram_sites, lanes_apart, netlist, output_registers
+from host.synth import block_ram_sites, netlist, output_registers
 from host.synth.devices import Device
 from host.synth.placement import Placement
 from host.synth.tools import SynthesisError, Unfinished, run, tool
@@ -186,19 +186,13 @@ def synthesize(
     Without `pins` the ports are those of the part itself.
     """
     tool("yosys")
-    design = rtlil(cfg, device, scope, pins=pins, tell=tell)
-    return netlist_of(design, device, lanes=cfg.lanes if scope is Scope.CORE else 1, tell=tell)
+    return netlist_of(rtlil(cfg, device, scope, pins=pins, tell=tell), device, tell=tell)
 
 
-def netlist_of(design: str, device: Device, *, lanes: int = 1, tell: Tell = print) -> Synthesis:
-    """The netlist of a design in RTLIL, a core of so many lanes."""
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    if device.memories:
-        before = (*WHOLE, *device.memories)
-        if lanes > 1:
-            before, after = (*before, lanes_apart.KEEP), lanes_apart.RELEASE
-    script = "; ".join((*READ, *before, f"{device.synthesis} -top {TOP}", *after, WRITE))
+def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Synthesis:
+    """The netlist of a design in RTLIL."""
+    memories = (*WHOLE, *device.memories) if device.memories else ()
+    script = "; ".join((*READ, *memories, f"{device.synthesis} -top {TOP}", WRITE))
 
     def make(folder: Path) -> None:
         tell(f"running Yosys for {device.name}")

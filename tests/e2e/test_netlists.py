@@ -1,7 +1,6 @@
 """What Yosys made of a whole core runs a network: every byte as the reference says, every cycle as
 the cost model says, which is that of the RTL (tests/e2e/test_cost.py)."""
 
-import re
 from collections import Counter
 from functools import lru_cache
 
@@ -99,18 +98,6 @@ def test_that_netlist_has_the_parts_own_blocks(name):
             c["parameters"]["REGMODE_B"] for c in built.cells.values() if c["type"] == "DP16KD"
         }
         assert modes == {"NOREG", "OUTREG"}, "with output registers, and where it cannot have any"
-
-
-def test_each_lane_has_its_own_registers():
-    """Yosys takes registers that are equal for one, and wires went from lane to lane across the
-    part: two lanes of ecp5-85k had 103.7 MHz for 116.1."""
-    found: Counter = Counter()
-    for name, cell in synthesize(MIXED, device("ecp5-25k"), pins=False).cells.items():
-        mine = re.search(r"lanes\.lane_(\d)\.scratchpad\.(\w+)_TRELLIS_FF", name)
-        if mine and cell["type"] == "TRELLIS_FF":
-            found[mine[1], mine[2]] += 1
-    for register, bits in (("at", 3), ("low", 3), ("left", 1)):
-        assert [found[lane, register] for lane in "01"] == [bits, bits], register
 
 
 def test_an_unknown_part_or_waves_of_a_netlist_are_refused():
