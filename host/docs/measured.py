@@ -69,22 +69,37 @@ def _explored() -> str:
                     *(f"{r[kind]:,}" if kind in r else "-" for kind in ("luts", "dsps", "brams")),
                 )
             )
-        found = (entry, entry.get("compressed", {}))
-        rows += [
-            _recommended(device, one["recommended"]) for one in found if one.get("recommended")
-        ]
+        if entry.get("recommended"):
+            rows.append(_recommended(device, entry["recommended"]))
+        rows += [_built(device, row) for row in entry.get("built", {}).values()]
     head = ("device", "configuration", "cycles per image", "MHz", "images per second", "LUTs",
             "DSPs", "block RAMs")  # fmt: skip
     return table(head, rows, "  rrrrrr") if rows else NOT_EXPLORED
 
 
-def _recommended(device: str, r: dict) -> tuple[str, ...]:
+def _core(r: dict) -> str:
+    """A network on a core, as the table names it."""
     f = r["fields"]
     lanes = f", {f['lanes']} lanes" if f["lanes"] > 1 else ""
+    return f"{r['variant']}, {f['rows']} x {f['cols']}{lanes}, batch {r['batch']}"
+
+
+def _built(device: str, r: dict) -> tuple[str, ...]:
+    return (
+        device,
+        _core(r),
+        f"{r['cycles_per_image']:,.0f}",
+        f"{r['mhz']:.1f}",
+        f"{r['images_per_s']:,.0f}",
+        *(f"{r[name]:,}" for name in ("luts", "dsps", "brams")),
+    )
+
+
+def _recommended(device: str, r: dict) -> tuple[str, ...]:
     built = r["mhz_measured"] is not None
     kind = "measured" if r["luts_measured"] is not None else "estimated"
     note = "" if kind == "measured" else " estimated"
-    what = f"**{r['variant']}, {f['rows']} x {f['cols']}{lanes}, batch {r['batch']}**"
+    what = f"**{_core(r)}**"
     return (
         device,
         what if built else f"{what} (not placed)",

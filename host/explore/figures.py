@@ -28,7 +28,7 @@ from host.program import write_whole
 from host.synth import DEVICES, synthesize
 from host.synth.tools import SynthesisError
 from hw.config import named
-from sim.cache import cache_folder, digest
+from sim.cache import cache_folder
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
 PICTURE = Path(__file__).parents[2] / "docs" / "explored.png"
@@ -77,6 +77,31 @@ def measure_named(device_name: str, name: str) -> dict[str, Any]:
     return found | {"mhz": mhz, "images_per_s": round(mhz * 1e6 / cycles, 1)}
 
 
+def measure_built(
+    device_name: str, model: str, batch: int, fields: dict[str, int], seeds: range
+) -> dict[str, Any]:
+    """What the configuration of the device's name with other fields reaches for a model, at the
+    fastest of these seeds; there may be others that do not route."""
+    device, cfg = DEVICES[device_name], named(device_name).with_fields(fields)
+    graph = catalog.find(model).quantize(cfg.multiplier_width)
+    cycles = predict(compile(graph, cfg, batch=batch)).cycles_per_image
+    built = synthesize(cfg, device, tell=lambda _: None)
+    placed = built.place(len(seeds), first=seeds.start, tell=lambda text: print(f"  {text}"))
+    routed = [seed for seed in seeds if seed not in placed.unrouted]
+    mhz = max(placed.frequencies)
+    return {
+        "variant": model,
+        "batch": batch,
+        "fields": dict(cfg.items()),
+        "cycles_per_image": cycles,
+        **built.usage.record(),
+        "mhz": mhz,
+        "mhz_by_seed": dict(zip(map(str, routed), placed.frequencies, strict=True)),
+        "unrouted_seeds": list(placed.unrouted),
+        "images_per_s": round(mhz * 1e6 / cycles, 1),
+    }
+
+
 def measure(name: str, question: Question) -> dict[str, Any]:
     """The explorer's answer, whose cycles the compiler and the whole cost model confirm."""
     answer = asked(name, question)
@@ -101,17 +126,6 @@ def of_device(
     return name, Question(
         graphs, (device_name,), BATCHES[device_name], Wishes(max_luts=max_luts),
         budget_s=60 * minutes, shapes=SHAPES,
-    )  # fmt: skip
-
-
-def of_compressed(
-    device_name: str, minutes: float, model: str, batch: int, fixed: dict[str, int]
-) -> tuple[str, Question]:
-    """What to build for a compressed model by itself, with some fields given; with a name."""
-    name = f"{device_name}-{Path(model).name}-{digest(json.dumps([batch, fixed]))[:8]}"
-    return name, Question(
-        {model: catalog.find(model).quantize(fixed.get("multiplier_width", 16))}, (device_name,),
-        batch, fixed=fixed, budget_s=60 * minutes, shapes=SHAPES,
     )  # fmt: skip
 
 
@@ -191,9 +205,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=30, help="for each device")
     parser.add_argument("--max-luts", type=int, help="no larger cores: they take less time")
     parser.add_argument("--variant", action="append", default=[])
-    parser.add_argument("--compressed", metavar="MODEL", help="explore that one, by itself")
-    parser.add_argument("--batch", type=int, default=16, help="of the compressed one")
-    parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE of its core")
+    parser.add_argument("--built", metavar="MODEL", help="no search: one core for that model")
+    parser.add_argument("--batch", type=int, default=16, help="of that")
+    parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE of that")
+    parser.add_argument("--first-seed", type=int, default=1, help="of that")
+    parser.add_argument("--seeds", type=int, default=1, help="of that")
     parser.add_argument("--before", action="store_true", help="only the named configurations")
     parser.add_argument("--draw", action="store_true", help="only docs/explored.png")
     parser.add_argument("--speed", action="store_true", help="only how fast the models are")
@@ -214,12 +230,13 @@ def main(arguments: list[str]) -> int:
         stored["configurations_per_s"] = round(speed(chosen.device))
         print(f"{stored['configurations_per_s']:,} configurations per second and processor")
         _write(stored)
-    elif chosen.compressed:
-        wanted = of_compressed(
-            chosen.device, chosen.minutes, chosen.compressed, chosen.batch,
-            options.fixed_fields(chosen.set),
-        )  # fmt: skip
-        _store(chosen.device, {"compressed": measure(*wanted)})
+    elif chosen.built:
+        seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+        row = measure_built(
+            chosen.device, chosen.built, chosen.batch, options.fixed_fields(chosen.set), seeds
+        )
+        known = stored["devices"].get(chosen.device, {}).get("built", {})
+        _store(chosen.device, {"built": {**known, chosen.built: row}})
     elif chosen.before:
         _store_named(chosen.device)
     else:

@@ -30,10 +30,11 @@ from host.explore.store import Store
 from host.explore.work import Job, carry_out
 from host.farm import Farm
 from host.measurement import Watcher
-from host.synth import Scope, synthesize, tools
+from host.synth import Scope, flow, synthesize, tools
 from host.synth.devices import DEVICES
 from hw.config import NAMED, Config, named
 from tests.host import synth_tools
+from tests.host.test_synth import bench as bench  # a fixture: stand-ins for the tools
 
 ROOT = Path(__file__).parents[2]
 MODELS = ["explore", "lenet5-mnist", "--budget-minutes", "0", "--shapes", "3"]
@@ -161,6 +162,20 @@ def test_a_named_configuration_that_cannot_be_built_says_why_before_yosys(monkey
     assert found["cycles_per_image"] > 0
     assert found["why_not"] == f"this does not fit up5k: it needs {found['brams']} brams of 30"
     assert found["mhz"] is found["images_per_s"] is None
+
+
+def test_a_built_core_is_measured_at_its_fastest_seed_and_names_the_others(bench, monkeypatch):
+    synth_tools.install(bench, sleep=600, quick=(2, 4))
+    monkeypatch.setattr(flow, "SEED_MINUTES", 0.02)
+    fields = {"lanes": 2, "acc_depth": 64}
+    found = figures.measure_built("ecp5-85k", "lenet5-mnist-small", 4, fields, range(2, 5))
+    assert found["mhz_by_seed"] == {"2": 70.0, "4": 90.0}
+    assert (found["mhz"], found["unrouted_seeds"]) == (90.0, [3])
+    cfg = named("ecp5-85k").with_fields(fields)
+    assert found["fields"] == dict(cfg.items())
+    program = compile(catalog.find("lenet5-mnist-small").quantize(16), cfg, batch=4)
+    assert found["cycles_per_image"] == predict(program).cycles_per_image
+    assert found["images_per_s"] == round(90e6 / found["cycles_per_image"], 1)
 
 
 def test_a_field_that_is_set_has_that_value_everywhere(graph):
