@@ -57,7 +57,7 @@ def bench_synth(only: str | None, out: Path | None, seeds: int | None) -> None:
     if unrouted:
         raise LeptonError(
             f"no seed was routed of {'; '.join(unrouted)}: {path} has of each what it had before; "
-            "try more --seeds"
+            "`lepton synth --first-seed` tries others"
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from host import compiler
 from host.explore import cycles, sketch
 from host.qgraph import QGraph
-from host.synth import block_ram_sites, devices, flow, output_registers
+from host.synth import block_ram_sites, devices, flow, netlist, output_registers, placement
 from sim.cache import digest
 
 
@@ -19,8 +19,8 @@ def compiler_hash() -> str:
 
 
 def synthesis_hash() -> str:
-    """Of all that makes a netlist and places it, whose results a kept search has."""
-    sources = (flow, devices, block_ram_sites, output_registers)
+    """Of all that makes a netlist, counts and places it, whose results a kept search has."""
+    sources = (flow, devices, block_ram_sites, output_registers, netlist, placement)
     return digest(*(Path(str(source.__file__)).read_text() for source in sources))
 
 
