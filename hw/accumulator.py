@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
+from .delay import delayed
 
 
 class Accumulators(wiring.Component):
@@ -67,9 +68,7 @@ class Accumulators(wiring.Component):
         total = Signal(acc, name=f"total_{c}", reset_less=True)
         stages = [order]
         for i in range(1, 5):
-            stage = Signal(layouts.accumulate(self.cfg), name=f"order_{c}_{i}")
-            m.d.sync += stage.eq(stages[-1])
-            stages.append(stage)
+            stages.append(delayed(m, f"order_{c}_{i}", stages[-1], 1))
 
         m.d.comb += read.addr.eq(stages[0].address)
         m.d.sync += stored.eq(read.data)
@@ -81,7 +80,8 @@ class Accumulators(wiring.Component):
             write.en.eq(done.valid & ~done.result),
         ]
 
-        pooled = self.pooled[c]
+        pooled = Signal(acc, name=f"pool_{c}", reset_less=True)
+        m.d.comb += self.pooled[c].eq(pooled)
         # The sign of a difference is the last bit of a carry chain; out of a comparison the carry
         # would leave the chain, which takes longer on ECP5 than the chain itself.
         keep = ~done.pool_sum & (total - pooled)[-1]
@@ -112,13 +112,11 @@ class Accumulators(wiring.Component):
         read, write = memory.read_port(), memory.write_port()
 
         # The read address, then the memory's word with the sum, then the total.
-        reads = Signal.like(read.addr)
+        reads = Signal.like(read.addr, reset_less=True)
         m.d.sync += reads.eq(Mux(order.first, zeros, order.address))
         m.d.comb += read.addr.eq(reads)
-        asked = Signal.like(order)
-        address = Signal.like(order.address)
-        done_address = Signal.like(order.address)
-        m.d.sync += [asked.eq(order), address.eq(asked.address), done_address.eq(address)]
+        asked = delayed(m, "asked", order, 1)
+        done_address = delayed(m, "done_address", asked.address, 2, resets=False)
         taken = Signal()
         taken_first = Signal()
         taken_last = Signal()

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from . import layouts
 from .config import Config
+from .delay import delayed
 from .multiplier import blocks_of_row
 from .pe_row import PERow
 from .target import multiplier_blocks
@@ -94,10 +95,9 @@ class Array(wiring.Component):
                     data.ArrayLayout(layouts.INT8, cfg.rows - r - 1), name=f"a_{r}", reset_less=True
                 )
                 m.d.sync += rest.eq(slice_.as_value()[8:])
-                next_swap = Signal(name=f"swap_{r}")
-                next_tag = Signal(layouts.tag(cfg), name=f"tag_{r}")
-                m.d.sync += [next_swap.eq(swap), next_tag.eq(tag)]
-                slice_, swap, tag = rest, next_swap, next_tag
+                slice_ = rest
+                swap = delayed(m, f"swap_{r}", swap, 1)
+                tag = delayed(m, f"tag_{r}", tag, 1)
         m.d.comb += self.sums.eq(rows[-1].p_o)
         return m
 

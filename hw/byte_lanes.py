@@ -57,8 +57,8 @@ class ByteLanes(wiring.Component):
         m.d.comb += address.eq(Mux(self.running, self.address, Cat(Const(0, 2), self.bus.row)))
         for read, row in zip(reads, self._rows(address), strict=True):
             m.d.comb += read.addr.eq(row)
-        asked = Signal(bits)
-        low = Signal(bits)
+        asked = Signal(bits, reset_less=True)
+        low = Signal(bits, reset_less=True)
         m.d.sync += [asked.eq(address[:bits]), low.eq(asked)]
 
         # One level of the rotation is in front of the register, the others behind it.
@@ -74,13 +74,15 @@ class ByteLanes(wiring.Component):
             if bit == 0:
                 # The last level has a register in front of it, too.
                 nearer = Signal(2 * half, reset_less=True)
-                last = Signal()
+                last = Signal(reset_less=True)
                 m.d.sync += [nearer.eq(value), last.eq(low[0])]
                 value = Mux(last, rotate_left(nearer, 2 * half - 8), nearer)
             else:
                 value = Mux(low[bit], rotate_left(value, 2 * half - (8 << bit)), value)
         m.d.comb += self.bus.r_data.eq(self.word)
-        m.d.sync += self.slice.eq(value)
+        slice_ = Signal.like(self.slice, reset_less=True)
+        m.d.sync += slice_.eq(value)
+        m.d.comb += self.slice.eq(slice_)
 
     def _write(self, m: Module, writes: list) -> None:
         """One register before the memories: whose bytes, which of them, and from which address on.
@@ -104,7 +106,7 @@ class ByteLanes(wiring.Component):
                 result = Mux(self.results.address[bit], moved, result)
         source = Signal(8 * span, reset_less=True)
         mask = Signal(span)
-        address = Signal(cfg.address_width)
+        address = Signal(cfg.address_width, reset_less=True)
         m.d.comb += self.input.ready.eq(~self.results.valid)
         with m.If(self.bus.write):
             m.d.sync += [

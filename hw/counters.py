@@ -91,4 +91,6 @@ class Counters(wiring.Component):
         # Read, put into a register, chosen from.
         row = Signal.like(read.data, reset_less=True)
         word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1)
-        m.d.sync += [row.eq(read.data), self.bus.r_data.eq(row[word])]
+        r_data = Signal.like(self.bus.r_data, reset_less=True)
+        m.d.sync += [row.eq(read.data), r_data.eq(row[word])]
+        m.d.comb += self.bus.r_data.eq(r_data)

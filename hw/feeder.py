@@ -259,15 +259,18 @@ class Feeder(wiring.Component):
         self._slack(m, layer, active, copies, fire, after, tile_last, slack, some_earlier, lacking)
         self._result(m, layer, layer_first, push, sum_last & pass_last, last)
         self._emit(m, layer, fire & ends, active)
-        order = self._order(m, fire, active, tile_last, first)
+        order = Signal(layouts.accumulate(self.cfg))
         m.d.comb += [
+            order.valid.eq(fire),
+            order.window_first.eq(_all(first.values())),
             order.first.eq(sum_first),
             order.result.eq(sum_last),
             order.window_last.eq(_all(last[n] for n in WINDOW)),
             order.pool_sum.eq(layer.pool_sum),
             self.more_blocks.eq(~last["block"]),
         ]
-        self._address(m, layer, fire, layer_first, advancing, pass_first, order)
+        accumulator = self._accumulator(m, fire, active, tile_last)
+        self._address(m, layer, fire, layer_first, advancing, pass_first, order, accumulator)
         return m
 
     def _pending(
@@ -418,25 +421,23 @@ class Feeder(wiring.Component):
             self.emit_words.eq(layer.emit_words),
         ]
 
-    def _order(
-        self, m: Module, fire: Value, active: Value, tile_last: Value, first: dict
-    ) -> data.View:  # fmt: skip
-        """What the accumulators do with this vector; their address counts the vectors of a block's
-        k."""
-        order = Signal(layouts.accumulate(self.cfg))
-        address = Signal(range(self.cfg.acc_depth), reset_less=True)
-        with m.If(fire | ~active):
-            m.d.sync += address.eq(Mux(tile_last | ~active, 0, address + 1))
-        m.d.comb += [
-            order.valid.eq(fire),
-            order.address.eq(address),
-            order.window_first.eq(_all(first.values())),
-        ]
-        return order
+    def _accumulator(self, m: Module, fire: Value, active: Value, tile_last: Value) -> Signal:
+        """Address of the vector's accumulators, a cycle behind the decision: a count of the vectors
+        of a block's turn.
+
+        It is far from the decision, whose way is long enough: beside the accumulators.
+        """
+        address = Signal(range(self.cfg.acc_depth), name="accumulator", reset_less=True)
+        counts = Signal()
+        restarts = Signal()
+        m.d.sync += [counts.eq(fire | ~active), restarts.eq(tile_last | ~active)]
+        with m.If(counts):
+            m.d.sync += address.eq(Mux(restarts, 0, address + 1))
+        return address
 
     def _address(
         self, m: Module, layer: data.View, fire: Value, layer_first: Value, advancing: dict,
-        pass_first: Value, order: data.View,
+        pass_first: Value, order: data.View, accumulator: Value,
     ) -> None:  # fmt: skip
         """The address of the vector, and its way out: first the step behind it, then the sum."""
         width = self.cfg.address_width
@@ -468,6 +469,7 @@ class Feeder(wiring.Component):
             self.vector_valid.eq(fired),
             self.vector.eq(chosen),
             self.vector.address.eq(here),
+            self.vector.accumulate.address.eq(accumulator),
             self.vector.emit.eq(emit),
         ]
 

@@ -166,14 +166,19 @@ def _partial_products(a: Value, w: Value) -> Value:
 def _mult18x18d(a: Value, w: Value, take: Value, product: Value) -> Instance:
     """An ECP5 block; the weight is its second input register, which has an enable.
 
-    The cascades (C, SRI) must stay open: tied to zero, they cannot be routed.
+    Factors are at the upper end of its inputs, so that no pin has a copy of a sign: below them are
+    zeros, which take no wires, in the product, too. The cascades (C, SRI) must stay open: tied to
+    zero, they cannot be routed.
     """
     inputs = {}
+    zeros = 0
     for name, value in (("A", a), ("B", w)):
-        above = value[-1] if value.shape().signed else Const(0)
-        wide = Cat(value, above.replicate(BLOCK_WIDTH - len(value)))
+        above = Const(0, int(not value.shape().signed))
+        below = BLOCK_WIDTH - len(value) - len(above)
+        wide = Cat(Const(0, below), value, above)
         inputs |= {f"i_{name}{i}": wide[i] for i in range(BLOCK_WIDTH)}
-    outputs = {f"o_P{i}": product[i] for i in range(len(product))}
+        zeros += below
+    outputs = {f"o_P{zeros + i}": product[i] for i in range(len(product))}
     controls = {f"i_{name}": Const(0) for name in ("SOURCEA", "SOURCEB", "RST0")}
     return Instance(
         "MULT18X18D",

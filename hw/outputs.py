@@ -76,7 +76,7 @@ class Outputs(wiring.Component):
         left = Signal(range(min(0xFFFF, self.cfg.scratchpad_words) + 1))
         last = Signal()
         pending = Signal.like(self.after)
-        words = Signal(32 * (self.cfg.lanes + 1))
+        words = Signal(32 * (self.cfg.lanes + 1), reset_less=True)
         """Those of the lanes that are still to be sent, and behind them the time."""
         address = Signal(self.cfg.address_width - 2)
         idle = Signal()

@@ -154,7 +154,7 @@ class PostProcessing(wiring.Component):
         m.d.comb += [orders.w_en.eq(self.push), orders.w_data.eq(self.result)]
         # A register behind the block RAM. An order is there long before its result: it is pushed
         # when the vector is sent.
-        order = Signal(layout)
+        order = Signal(layout, reset_less=True)
         held = Signal()
         refill = Signal()
         m.d.comb += orders.r_en.eq(refill)
@@ -173,7 +173,7 @@ class PostProcessing(wiring.Component):
         with m.If(refill):
             m.d.sync += [order.eq(orders.r_data), held.eq(orders.r_rdy)]
 
-        target = Signal(cfg.address_width)
+        target = Signal(cfg.address_width, reset_less=True)
         here = Mux(self.beat == 0, order.target, target)
         m.d.sync += target.eq(here + cfg.requantizers)
 
@@ -187,7 +187,7 @@ class PostProcessing(wiring.Component):
                 ]
 
         # Beside the buffer, the table and the requantizers: the address, and which bytes there are.
-        address = delayed(m, "address", here, Results.LATENCY + Requant.LATENCY)
+        address = delayed(m, "address", here, Results.LATENCY + Requant.LATENCY, resets=False)
         there = delayed(m, "there", reading, Results.LATENCY)
         write = Cat(*(entry.write for entry in self.entries)) & there.replicate(cfg.requantizers)
         before = delayed(m, "write", write, Requant.LATENCY - 1)

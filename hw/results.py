@@ -68,7 +68,9 @@ class Results(wiring.Component):
         beat = delayed(m, "beat", self.beat, self.LATENCY - 1)
         for q in range(cfg.requantizers):
             mine = columns[q :: cfg.requantizers]
-            m.d.sync += self.o[q].eq(mine[0] if len(mine) == 1 else Array(mine)[beat])
+            chosen = Signal(signed(cfg.acc_width), name=f"chosen_{q}", reset_less=True)
+            m.d.sync += chosen.eq(mine[0] if len(mine) == 1 else Array(mine)[beat])
+            m.d.comb += self.o[q].eq(chosen)
         return m
 
     def _skewed(self, m: Module) -> list[Value]:

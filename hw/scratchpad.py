@@ -93,13 +93,13 @@ class Scratchpad(wiring.Component):
         for read, row in zip(reads, self._rows(address), strict=True):
             m.d.comb += read.addr.eq(row)
 
-        at = Signal.like(address)
+        at = Signal.like(address, reset_less=True)
         m.d.sync += at.eq(address)
         # A block RAM is slow: nothing is in front of the register behind it, which may be its own.
         even, odd = (
             Signal(8 * cfg.bank_bytes, name=name, reset_less=True) for name in ("even", "odd")
         )
-        low = Signal(bits + 1)
+        low = Signal(bits + 1, reset_less=True)
         m.d.sync += [
             *(kept.eq(read.data) for kept, read in zip((even, odd), reads, strict=True)),
             low.eq(at[: bits + 1]),
@@ -107,18 +107,22 @@ class Scratchpad(wiring.Component):
         turned = Signal(16 * cfg.bank_bytes)
         m.d.comb += turned.eq(Mux(low[bits], Cat(odd, even), Cat(even, odd)))
         m.d.comb += self.word.eq(turned[: 8 * cfg.bank_bytes].word_select(low[2:bits], 32))
-        m.d.sync += self.bus.r_data.eq(self.word)
+        r_data = Signal.like(self.bus.r_data, reset_less=True)
+        m.d.sync += r_data.eq(self.word)
+        m.d.comb += self.bus.r_data.eq(r_data)
         # The bytes go round in two steps, the larger distances first.
         value, still = turned, bits // 2
         for bit in reversed(range(still, bits)):
             value = _drop_bytes(value, low[bit], 1 << bit)
         nearer = Signal(len(value), reset_less=True)
-        left = Signal(still)
+        left = Signal(still, reset_less=True)
         m.d.sync += [nearer.eq(value), left.eq(low[:still])]
         value = nearer
         for bit in reversed(range(still)):
             value = _drop_bytes(value, left[bit], 1 << bit)
-        m.d.sync += self.slice.eq(value)
+        slice_ = Signal.like(self.slice, reset_less=True)
+        m.d.sync += slice_.eq(value)
+        m.d.comb += self.slice.eq(slice_)
 
     def _write(self, m: Module, writes: list) -> None:
         """One register before the banks: whose bytes, from which address on, and how many."""
@@ -127,7 +131,7 @@ class Scratchpad(wiring.Component):
         span = max(4, 1 << (cfg.requantizers - 1).bit_length())
         source = Signal(data.ArrayLayout(8, span), reset_less=True)
         mask = Signal(span)
-        address = Signal(cfg.address_width)
+        address = Signal(cfg.address_width, reset_less=True)
         m.d.comb += self.input.ready.eq(~self.results.valid)
         with m.If(self.bus.write):
             m.d.sync += [source.eq(self.bus.w_data), mask.eq(15), address.eq(self.bus.row << 2)]

@@ -58,9 +58,8 @@ class WeightMemory(wiring.Component):
             if not cfg.adder_tree:
                 # The registers that a block RAM has around it anyway, and the distance between
                 # ports.
-                late = delayed(
-                    m, f"address_{p}", late, self.LATENCY - 2 if p == 0 else cfg.load_cycles
-                )
+                behind = self.LATENCY - 2 if p == 0 else cfg.load_cycles
+                late = delayed(m, f"address_{p}", late, behind, resets=False)
             m.submodules[f"bank_{p}"] = bank = _bank(cfg, platform)
             m.d.comb += [
                 bank.read_address.eq(Mux(self.running, late, self.bus.row)),
@@ -82,16 +81,18 @@ class WeightMemory(wiring.Component):
                 words.append(self.w[p].as_value()[8 * mine.start : 8 * mine.stop])
         # The bus holds its row and word: what comes a cycle early stays.
         word = delayed(m, "word", self.bus.word, layouts.HostBus.READ_LATENCY - 1 - cfg.adder_tree)
-        m.d.sync += self.bus.r_data.eq(Array(words)[word])
+        r_data = Signal.like(self.bus.r_data, reset_less=True)
+        m.d.sync += r_data.eq(Array(words)[word])
+        m.d.comb += self.bus.r_data.eq(r_data)
         return m
 
     def _held(self, m: Module) -> Signal:
         """The address of the last read, so late that its word, straight from the memory, is in
         time: the memory itself keeps the word."""
-        held = Signal.like(self.address)
+        held = Signal.like(self.address, reset_less=True)
         with m.If(self.read):
             m.d.sync += held.eq(self.address)
-        return delayed(m, "held", held, self.LATENCY - 2)
+        return delayed(m, "held", held, self.LATENCY - 2, resets=False)
 
 
 def _bank(cfg: Config, platform: object) -> "Bank | SinglePortBank":

@@ -6,7 +6,7 @@ from pathlib import Path
 from host import compiler
 from host.explore import cycles, sketch
 from host.qgraph import QGraph
-from host.synth import block_ram_sites, devices, flow, netlist, output_registers, placement
+from host.synth import devices, flow, netlist, placement
 from sim.cache import digest
 
 
@@ -20,8 +20,8 @@ def compiler_hash() -> str:
 
 def synthesis_hash() -> str:
     """Of all that makes a netlist, counts and places it, whose results a kept search has."""
-    sources = (flow, devices, block_ram_sites, output_registers, netlist, placement)
-    return digest(*(Path(str(source.__file__)).read_text() for source in sources))
+    sources = (flow, devices, netlist, placement)
+    return digest(flow.FINISH, *(Path(str(source.__file__)).read_text() for source in sources))
 
 
 def fingerprint(graph: QGraph) -> str:

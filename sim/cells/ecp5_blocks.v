@@ -3,13 +3,14 @@
 // After Lattice's sysDSP and sysMEM usage guides (FPGA-TN-02205, FPGA-TN-02204), for what Yosys makes
 // of them and what hw/ instantiates; anything else stops at elaboration.
 
-// A product of 18 x 18 bits: registers of A, of B, and of the product, each there or not.
+// A product of 18 x 18 bits: registers of A, of B, and of the product, each there or not. An enable
+// without a wire is high.
 module MULT18X18D(
   input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
   input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
   input C17, C16, C15, C14, C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2, C1, C0,
-  input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB, CLK3, CLK2, CLK1, CLK0, CE3, CE2, CE1, CE0, RST3,
-  RST2, RST1, RST0,
+  input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB, CLK3, CLK2, CLK1, CLK0, RST3, RST2, RST1, RST0,
+  input tri1 CE3, CE2, CE1, CE0,
   input SRIA17, SRIA16, SRIA15, SRIA14, SRIA13, SRIA12, SRIA11, SRIA10, SRIA9, SRIA8, SRIA7,
   SRIA6, SRIA5, SRIA4, SRIA3, SRIA2, SRIA1, SRIA0,
   input SRIB17, SRIB16, SRIB15, SRIB14, SRIB13, SRIB12, SRIB11, SRIB10, SRIB9, SRIB8, SRIB7,
