@@ -239,16 +239,17 @@ NAMED: dict[str, Config] = {
         result_depth=32,
         trace_depth=0,
     ),
-    # More lanes fit, but not every placement of them can be routed:
-    # docs/decisions/0014-lanes-that-route.md.
+    # As many lanes as are placed and routed within ten minutes:
+    # docs/decisions/0016-wires-that-need-not-be.md.
     "ecp5-85k": Config(
-        lanes=2,
+        lanes=3,
         weight_ports=2,
         acc_width=24,
         scratchpad_bytes=8192,
         weight_depth=8192,
-        acc_depth=48,
+        acc_depth=64,
         table_depth=256,
+        program_depth=1024,
         result_depth=16,
         trace_depth=0,
     ),

@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
 PICTURE = Path(__file__).parents[2] / "docs" / "explored.png"
 VERSION = 1
 MODEL = "lenet-cifar10"
-BATCHES = {"up5k": 1, "ecp5-25k": 16, "ecp5-85k": 16}
+BATCHES = {"up5k": 1, "ecp5-25k": 16, "ecp5-85k": 24}
 """Images of a batch on each device: two do not fit the block RAM of the smallest."""
 BEFORE = ("tiny", "default", "wide")
 """The configurations that had a name before the explorer."""

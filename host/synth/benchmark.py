@@ -67,7 +67,7 @@ class Case:
 CASES = (
     Case(config="up5k", device="up5k", seeds=20, counted=True, megahertz=40, mmacs=540),
     Case(config="ecp5-25k", device="ecp5-25k", seeds=10, batch=16),
-    Case(config="ecp5-85k", device="ecp5-85k", seeds=10, batch=16),
+    Case(config="ecp5-85k", device="ecp5-85k", seeds=10, batch=24),
     Case(config="default", device="ecp5-85k", seeds=10, batch=16, megahertz=120),
     Case(
         config="default",
