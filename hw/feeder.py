@@ -319,15 +319,21 @@ class Feeder(wiring.Component):
             m.d.sync += step.eq(
                 Mux(~after["slice"], by_slice, Mux(~after["kernel_y"], by_kernel_y, by_block))
             )
-        start, move = Signal.like(slack), Signal.like(slack)
+        start, missing, move = (Signal.like(slack) for _ in range(3))
         retired = Signal()
         m.d.comb += [
             start.eq(Mux(active, slack, self.layer.allow.as_signed())),
-            move.eq(Mux(active, Mux(fire & tile_last, step, 0), lacking)),
+            missing.eq(Mux(active, 0, lacking)),
+            move.eq(step),
             retired.eq(self.retired & (some_earlier | ~active)),
         ]
-        # One adder: the bit below the others carries what has been retired.
-        m.d.sync += slack.eq((Cat(retired, start) + Cat(retired, move))[1:])
+        # The bit below the others carries what has been retired. The decision comes last: it
+        # chooses between two sums.
+        moved, stays = (
+            (Cat(retired, a) + Cat(retired, b))[1 : len(slack) + 1]
+            for a, b in ((slack, move), (start, missing))
+        )
+        m.d.sync += slack.eq(Mux(fire & tile_last, moved, stays))
 
     def _advance(
         self, m: Module, layer: data.View, fire: Value, active: Value, copies: Value,

@@ -213,7 +213,7 @@ TASKS = [
     Task(
         "results of earlier layers", partial(made, partial(Feeder, SMALL), earlier_results),
         "prove", 2, "a vector waits for as many results as its instruction says",
-        Bug("hw.feeder", "Mux(fire & tile_last, step, 0)", "Mux(fire, step, 0)"),
+        Bug("hw.feeder", "Mux(fire & tile_last, moved, stays)", "Mux(fire, moved, stays)"),
         quick=True,
     ),
     Task(
