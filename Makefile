@@ -74,7 +74,7 @@ synth-up5k: $(READY) ## Take the core for iCE40UP5K to a bitstream; build/up5k.j
 
 synth-ecp5: $(READY) ## Take the core for ECP5-85F to a bitstream; build/ecp5-85k.json, .png (SEEDS=1)
 	@mkdir -p build
-	$(BIN)/lepton synth --config ecp5-85k --device ecp5-85k --seeds $(SEEDS) --json build/ecp5-85k.json --picture build/ecp5-85k.png
+	$(BIN)/lepton synth --config ecp5-85k --device ecp5-85k --batch 24 --seeds $(SEEDS) --json build/ecp5-85k.json --picture build/ecp5-85k.png
 
 bitstream: $(READY) ## Make the bitstream of a board, build/BOARD.bin or .bit (BOARD=icebreaker)
 	$(BIN)/lepton bitstream $(BOARD)
