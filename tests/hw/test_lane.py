@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from amaranth import Module
+from amaranth import Module, ResetInserter
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,19 +14,21 @@ from hw.scratchpad import Scratchpad
 from tests.hw.simulation import STALLS, pauses, play, put, simulate
 
 PAIR = data.StructLayout({"a": 3, "b": 5})
+VALID = data.StructLayout({"valid": 1, "b": 5})
 
 
 class Late(wiring.Component):
     """A view, some cycles later."""
 
-    def __init__(self, cycles):
+    def __init__(self, cycles, layout=PAIR, **options):
         self.cycles = cycles
-        super().__init__({"i": In(PAIR), "o": Out(PAIR)})
+        self.options = options
+        super().__init__({"i": In(layout), "o": Out(layout), "reset": In(1)})
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.o.eq(delayed(m, "late", self.i, self.cycles))
-        return m
+        m.d.comb += self.o.eq(delayed(m, "late", self.i, self.cycles, **self.options))
+        return ResetInserter(self.reset)(m)
 
 
 @pytest.mark.parametrize("cycles", [0, 1, 2, 7])
@@ -36,6 +38,22 @@ def test_a_delayed_value_is_that_of_so_many_cycles_before(cycles):
     dut = Late(cycles)
     seen = [o for (o,) in play(dut, [(dut.i, given)], [dut.o], len(given))]
     assert seen == ([{"a": 0, "b": 0}] * cycles + given)[: len(given)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "cleared"),
+    [(PAIR, {}, {"a", "b"}), (PAIR, {"resets": False}, set()), (VALID, {}, {"valid"})],
+    ids=["all", "nothing", "valid alone"],
+)
+def test_a_reset_clears_what_decides_something(layout, options, cleared):
+    cycles = 3
+    dut = Late(cycles, layout, **options)
+    given = [dict.fromkeys(layout.members, 1)] * 10
+    resets = [int(t == 5) for t in range(10)]
+    seen = [o for (o,) in play(dut, [(dut.i, given), (dut.reset, resets)], [dut.o], 10)]
+    assert seen[cycles:6] == given[cycles:6]
+    none = {name: int(name not in cleared) for name in layout.members}
+    assert seen[6:] == [none] * cycles + given[9:]
 
 
 class Bench:
