@@ -22,10 +22,10 @@ def bring(module: dict[str, Any]) -> int:
     """Changes a flat module as Yosys' ``write_json`` has it, and returns how many LUTs there are
     more: one for each constant of the blocks of a row."""
     cells = module["cells"]
-    free = 1 + max(
-        bit for cell in cells.values() for bits in cell["connections"].values()
-        for bit in bits if isinstance(bit, int)
-    )  # fmt: skip
+    # A net may have a name and no cell any more.
+    nets = [bits for cell in cells.values() for bits in cell["connections"].values()]
+    nets += [name["bits"] for name in module["netnames"].values()]
+    free = 1 + max(bit for bits in nets for bit in bits if isinstance(bit, int))
     made: dict[tuple[str, str], int] = {}
     for name, cell in [(n, c) for n, c in cells.items() if c["type"] == BLOCK]:
         pins = cell["connections"]
