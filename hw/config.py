@@ -239,7 +239,7 @@ NAMED: dict[str, Config] = {
         result_depth=32,
         trace_depth=0,
     ),
-    # As many lanes as are placed and routed within ten minutes:
+    # So many lanes that every placement tried could be routed:
     # docs/decisions/0016-wires-that-need-not-be.md.
     "ecp5-85k": Config(
         lanes=3,
