@@ -22,12 +22,15 @@ def bring(module: dict[str, Any]) -> int:
     """Changes a flat module as Yosys' ``write_json`` has it, and returns how many LUTs there are
     more: one for each constant of the blocks of a row."""
     cells = module["cells"]
+    blocks = [(name, cell) for name, cell in cells.items() if cell["type"] == BLOCK]
+    if not blocks:
+        return 0
     # A net may have a name and no cell any more.
     nets = [bits for cell in cells.values() for bits in cell["connections"].values()]
     nets += [name["bits"] for name in module["netnames"].values()]
     free = 1 + max(bit for bits in nets for bit in bits if isinstance(bit, int))
     made: dict[tuple[str, str], int] = {}
-    for name, cell in [(n, c) for n, c in cells.items() if c["type"] == BLOCK]:
+    for name, cell in blocks:
         pins = cell["connections"]
         if pins.get(OPEN_IS_HIGH) == ["1"]:
             del pins[OPEN_IS_HIGH], cell["port_directions"][OPEN_IS_HIGH]

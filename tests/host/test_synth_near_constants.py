@@ -49,6 +49,12 @@ def test_each_row_has_its_own_zero_and_one():
     assert len(zeros) == 1, "one LUT for all of a row"
 
 
+def test_a_netlist_without_blocks_stays():
+    made = {"cells": {"ff": {"type": "TRELLIS_FF", "connections": {"Q": [4]}}}}
+    assert bring(made) == 0
+    assert list(made["cells"]) == ["ff"]
+
+
 def test_nets_are_new_and_have_names():
     made = netlist()
     bring(made)
