@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from host.cli import options
-from host.cli.options import STDOUT, Batch, Changes, ConfigName, Json
+from host.cli.options import STDOUT, Changes, ConfigName, Json
 
 MODEL = "lenet-cifar10"
 
@@ -46,7 +46,12 @@ def synth(
     model: Annotated[
         str, typer.Option("--model", metavar="MODEL", help="Whose cycles an image takes.")
     ] = MODEL,
-    batch: Batch = 1,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", metavar="B", min=1, help="Images run together; one for each lane if not set."
+        ),
+    ] = None,
     picture: Annotated[
         Path | None,
         typer.Option("--picture", metavar="FILE", help="Draw cost and floorplan (.png or .svg)."),
@@ -77,6 +82,7 @@ def synth(
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    batch = batch or chosen.lanes
     cycles, macs, reason = None, 0, ""
     if scope == Scope.CORE:
         cycles, macs, reason = cycles_of(model, chosen, batch)

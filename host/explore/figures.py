@@ -25,7 +25,7 @@ from host.explore.resources import model as fitted
 from host.explore.run import Answer, Question, explore
 from host.measurement import Watcher
 from host.program import write_whole
-from host.synth import DEVICES, synthesize
+from host.synth import DEVICES, benchmark, synthesize
 from host.synth.tools import SynthesisError
 from hw.config import named
 from sim.cache import cache_folder
@@ -34,8 +34,8 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "explore.json"
 PICTURE = Path(__file__).parents[2] / "docs" / "explored.png"
 VERSION = 1
 MODEL = "lenet-cifar10"
-BATCHES = {"up5k": 1, "ecp5-25k": 16, "ecp5-85k": 24}
-"""Images of a batch on each device: two do not fit the block RAM of the smallest."""
+BATCHES = {case.device: case.batch for case in benchmark.CASES if case.config == case.device}
+"""Images of a batch on each device, as its named configuration is measured with."""
 BEFORE = ("tiny", "default", "wide")
 """The configurations that had a name before the explorer."""
 SEEDS = 1

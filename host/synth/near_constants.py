@@ -1,7 +1,7 @@
 """Zeros and ones of ECP5 multipliers that come from beside them.
 
 The constants of a multiplier's controls are wires, and nextpnr has one source of each for the whole
-part: two nets with five ends at every multiplier, through the columns of blocks, where wires are
+part: two nets with six ends at every multiplier, through the columns of blocks, where wires are
 few. The router comes back to them again and again, and in some placements does not end.
 """
 

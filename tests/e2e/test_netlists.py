@@ -12,7 +12,7 @@ from torch import nn
 import host
 from host.cost import predict
 from host.errors import LeptonError
-from host.synth import device, synthesize
+from host.synth import device, near_constants, synthesize
 from hw.config import Config
 
 SMALL = {
@@ -93,6 +93,11 @@ def test_that_netlist_has_the_parts_own_blocks(name):
     kinds = Counter(cell["type"] for cell in built.cells.values())
     for kind, count in BLOCKS[name].items():
         assert kinds[kind] == count if kind in ("SB_MAC16", "MULT18X18D") else kinds[kind] >= count
+    for block in (c for c in built.cells.values() if c["type"] == "MULT18X18D"):
+        pins = block["connections"]
+        # No wire has a copy of a sign, and none a constant from afar.
+        assert pins["A0"] == pins["B0"] == ["0"]
+        assert not any(pins[pin][0] in ("0", "1") for pin in near_constants.WIRED)
     if "DP16KD" in kinds:
         modes = {
             c["parameters"]["REGMODE_B"] for c in built.cells.values() if c["type"] == "DP16KD"

@@ -69,6 +69,17 @@ def test_throughput_is_cycles_at_the_median_frequency(bench, capsys):
     assert found["mmacs_per_s"] == pytest.approx(found["images_per_s"] * 651_720 / 1e6, rel=1e-3)
 
 
+def test_every_lane_has_an_image_unless_a_batch_is_asked_for(bench, capsys):
+    """One image did not fill the lanes of ecp5-85k, so that no cycles were known."""
+    synth_tools.install(bench)
+    command = ["synth", "--config", "ecp5-85k", "--device", "ecp5-85k", "--seeds", "0"]
+    assert execute([*command, "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    lanes = found["config"]["lanes"]
+    assert found["batch"] == lanes > 1
+    assert found["cycles_per_image"] > 651_720 / (90 * lanes)
+
+
 def test_cycles_are_those_of_a_compressed_model_too(bench, capsys):
     """`lepton explore` recommends such, with a command that once knew the uncompressed only."""
     synth_tools.install(bench)
