@@ -52,13 +52,13 @@ def bench(
     chosen = [name for name in cases if only is None or only in name]
     if not chosen:
         raise LeptonError(f"--only {only!r}: no case has that in its name: {'; '.join(cases)}")
-    found = {} if only is None else benchmarks.results()
+    found = benchmarks.results()
     console = Console(highlight=False)
     for name in chosen:
         with Stages() as stages:
             Console(stderr=True, highlight=False).print(f"{name}:")
             found[name] = benchmarks.measured(cases[name], stages)
-        # Behind each case, so that an interrupted run leaves what it measured.
+        # Behind each case, so that an interrupted run leaves what it measured and what was there.
         ordered = {name: found[name] for name in cases if name in found}
         write_whole(path, (json.dumps(ordered, indent=1) + "\n").encode())
 

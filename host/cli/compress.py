@@ -53,7 +53,7 @@ def compress(
     rtl_images: Annotated[
         int, typer.Option(metavar="N", min=0, help="Images for the simulated core; 0: no RTL.")
     ] = 256,
-    batch: Batch = 1,
+    batch: Batch = None,
     config: ConfigName = "default",
     changes: Changes = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same machine: same weights.")] = 0,
@@ -70,6 +70,7 @@ def compress(
     for was not reached, or that a byte differed.
     """
     chosen = options.configuration(config, changes)
+    batch = batch or chosen.lanes
     options.check_writable(json_path, "--json", or_stdout=True)
 
     from host import catalog

@@ -9,11 +9,12 @@ from host.cli.options import STDOUT, Batch, Changes, ConfigName, Json, Model
 
 
 def cost(
-    model: Model, batch: Batch = 1, config: ConfigName = "default", changes: Changes = None,
+    model: Model, batch: Batch = None, config: ConfigName = "default", changes: Changes = None,
     json_path: Json = None,
 ) -> None:  # fmt: skip
     """Predict a model's cycles on a configuration; equal to the counters that `run` shows."""
     chosen = options.configuration(config, changes)
+    batch = batch or chosen.lanes
     options.check_writable(json_path, "--json", or_stdout=True)
 
     from rich.console import Console

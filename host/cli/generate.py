@@ -14,11 +14,12 @@ Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to 
 
 
 def compile_program(
-    model: Model, out: Out, batch: Batch = 1, config: ConfigName = "default",
+    model: Model, out: Out, batch: Batch = None, config: ConfigName = "default",
     changes: Changes = None,
 ) -> None:  # fmt: skip
     """Quantize a model and write its program for a configuration."""
     chosen = options.configuration(config, changes)
+    batch = batch or chosen.lanes
     options.check_writable(out, "--out")
 
     from host import catalog

@@ -28,7 +28,12 @@ Changes = Annotated[
         help="Change a field of the configuration (repeatable); `lepton configs` lists them.",
     ),
 ]
-Batch = Annotated[int, typer.Option("--batch", metavar="B", min=1, help="Images run together.")]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", metavar="B", min=1, help="Images run together; one for each lane if not set."
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(

@@ -16,7 +16,7 @@ DIFFERENT = 1
 
 def profile(
     model: Model,
-    batch: Batch = 1,
+    batch: Batch = None,
     config: ConfigName = "default",
     changes: Changes = None,
     source: Annotated[
@@ -39,6 +39,7 @@ def profile(
     Exit code 1 says that the cost model and the core differ.
     """
     chosen = options.configuration(config, changes)
+    batch = batch or chosen.lanes
     options.check_writable(json_path, "--json", or_stdout=True)
     if out is not None:
         _make_folder(out)

@@ -24,7 +24,7 @@ def run(
             help="The first N test images; more than the 256 that ship come from the dataset.",
         ),
     ] = None,
-    batch: Batch = 1,
+    batch: Batch = None,
     config: ConfigName = "default",
     changes: Changes = None,
     target: Annotated[
@@ -58,6 +58,7 @@ def run(
     Exit code 1 says that a byte differed.
     """
     chosen = options.configuration(config, changes)
+    batch = batch or chosen.lanes
     options.check_writable(waves, "--waves")
     options.check_writable(json_path, "--json", or_stdout=True)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from host.cli import options
-from host.cli.options import STDOUT, Changes, ConfigName, Json
+from host.cli.options import STDOUT, Batch, Changes, ConfigName, Json
 
 MODEL = "lenet-cifar10"
 
@@ -46,12 +46,7 @@ def synth(
     model: Annotated[
         str, typer.Option("--model", metavar="MODEL", help="Whose cycles an image takes.")
     ] = MODEL,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            "--batch", metavar="B", min=1, help="Images run together; one for each lane if not set."
-        ),
-    ] = None,
+    batch: Batch = None,
     picture: Annotated[
         Path | None,
         typer.Option("--picture", metavar="FILE", help="Draw cost and floorplan (.png or .svg)."),

@@ -73,3 +73,23 @@ def test_every_peer_stands_beside_a_case_and_has_a_source():
 def test_bench_refuses_a_case_that_there_is_not(capsys):
     assert execute(["bench", "--only", "resnet"]) == 2
     assert "lenet5-mnist, 15 x 6, batch 1" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_of_all_cases_keeps_what_was_measured_before(tmp_path, monkeypatch):
+    """It began an empty file, so that cases it did not come to were lost."""
+    on_file = benchmarks.results()
+    names = list(on_file)
+    assert len(names) > 1
+
+    def measured(case, stages):
+        if case.name != names[0]:
+            raise KeyboardInterrupt
+        return {**on_file[case.name], "anew": True}
+
+    monkeypatch.setattr(benchmarks, "measured", measured)
+    out = tmp_path / "results.json"
+    assert execute(["bench", "--out", str(out)]) == 130
+    left = json.loads(out.read_text())
+    assert list(left) == names
+    assert left[names[0]]["anew"]
+    assert left[names[1]] == on_file[names[1]]

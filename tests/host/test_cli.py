@@ -112,6 +112,16 @@ def test_configs_lists_every_field(capsys):
         assert name in out
 
 
+def test_every_lane_has_an_image_unless_a_batch_is_asked_for(capsys):
+    """One image does not fill the lanes of ecp5-85k, and was what each command began with."""
+    command = ["cost", "lenet5-mnist", "--config", "ecp5-85k", "--json", "-"]
+    assert execute(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["batch"] == found["fields"]["lanes"] > 1
+    assert execute([*command, "--batch", "1"]) == 2
+    assert f"use a batch of {found['batch']}" in capsys.readouterr().err
+
+
 def test_cost_writes_what_run_measures_under_the_same_names(capsys):
     assert execute(["cost", "lenet5-mnist", "--batch", "2", "--json", "-"]) == 0
     record = json.loads(capsys.readouterr().out)
