@@ -1,8 +1,7 @@
 """The cost model: cycles and stalls of a program, from its words alone, as the counters have them.
 
 It follows the hardware pass by pass and result by result, not cycle by cycle; docs/architecture.md
-says where each number comes from. The host is taken to send and receive whenever the core does,
-over a link of 32 or 64 bits; a narrower one makes input slower than is counted here.
+says where each number comes from. The host is taken to send and receive whenever the core does.
 """
 
 import numpy as np
@@ -10,9 +9,17 @@ import numpy as np
 from host.activity import Activity, Events
 from host.driver import Counters, LayerCycles
 from host.latencies import result_latency, retire
+from host.link_cycles import (
+    PACKET_HEADER,
+    READ_TO_STAMP,
+    Arrivals,
+    latency,
+    read_cycles,
+    send_cycles,
+    word_beats,
+)
 from host.program import Program
 from hw import isa
-from hw.config import Config
 from hw.feeder import Feeder
 from hw.inputs import Inputs
 from hw.sequencer import Sequencer
@@ -20,11 +27,6 @@ from hw.sequencer import Sequencer
 WEIGHTS, INPUT, DEPENDENCY, POST, OUTPUT, PROGRAM = range(2, 8)
 """Places of the stalls in `isa.COUNTERS`."""
 CYCLES, FED = 0, 1
-
-READ_CYCLES = 5
-"""Cycles of an output's word beside those in which each lane's is sent."""
-READ_TO_STAMP = 4
-"""Cycles from reading a word to noting the time."""
 
 
 def predict(program: Program, batches: int = 3, activity: Activity | None = None) -> Counters:
@@ -34,25 +36,6 @@ def predict(program: Program, batches: int = 3, activity: Activity | None = None
     `activity`, if given, is filled with what the parts of the machine did when.
     """
     return _Model(program, batches, activity or Activity()).run()
-
-
-RUN_CHECK = 15
-"""Cycles from the last word of ``RUN`` to the start of the run, and one more for each slot."""
-
-PACKET_STORED = 3
-"""Cycles from a packet's last word on the link until its header can be taken."""
-PACKET_HEADER = 3
-"""Cycles from a packet's header to its first word of payload."""
-
-STAMP_TO_HOST = 3
-"""Cycles from noting the time to the host having it, and one more for each lane."""
-
-
-def latency(cfg: Config, first_end: int, slots: int) -> int:
-    """Cycles from the first word of input to the last of the first batch's output, whose stamp is
-    given."""
-    first_word = max(1, cfg.link_width // 32) - RUN_CHECK - slots
-    return first_end + STAMP_TO_HOST + cfg.lanes - first_word
 
 
 class _Input:
@@ -66,6 +49,7 @@ class _Input:
         """The next word of the run, and when it, or its packet's header, can be taken."""
         self.released: list[int] = []
         """When each slot was free, behind its last vector."""
+        self.arrivals = Arrivals(program.config, program.slots)
 
     def full(self, slot: int) -> int:
         """The cycle from which on the slot counts as full; slots are asked for in order."""
@@ -79,9 +63,9 @@ class _Input:
             packet, at = divmod(self.word, longest)
             size = min(longest, self.words - packet * longest)
             if at == 0:
-                came = packet * self.link_words(longest) + self.link_words(size) + PACKET_STORED
-                came -= RUN_CHECK + program.slots
-                self.time = max(self.time, came) + PACKET_HEADER
+                header = max(self.time, self.arrivals.packet(size))
+                self.arrivals.take(header, header + 1)
+                self.time = header + PACKET_HEADER
             take = min(stop - self.word, size - at)
             self.time = self._take(max(self.time, free), take)
             self.word += take
@@ -89,11 +73,6 @@ class _Input:
             if at + take == size:
                 self.time += 1
         return full
-
-    def link_words(self, payload: int) -> int:
-        """Words of a packet on the link: whole beats."""
-        beat = max(1, self.program.config.link_width // 32)
-        return -(-(payload + 1) // beat) * beat
 
     def _take(self, now: int, words: int) -> int:
         """The cycle behind the last of so many words, of which the first can be taken `now`."""
@@ -107,6 +86,7 @@ class _Input:
                 continue
             count = min(words, begin - now)
             self.taken.add(now, now + count)
+            self.arrivals.take(now, now + count)
             now, words = now + count, words - count
         return now
 
@@ -160,8 +140,10 @@ class _Model:
         done = max(
             freed + Sequencer.END_FETCH + 1, end + 1, self.retired[-1] + 1, self.busy_until + 1
         )
-        self._wait(PROGRAM, end + 1, done + 2)
-        return self._counters(done + 1)
+        # The host is told, behind the time stamp of the last output.
+        cycles = max(done + 1, self.busy_until + word_beats(self.program.config))
+        self._wait(PROGRAM, end + 1, cycles + 1)
+        return self._counters(cycles)
 
     def _layer(self, layer: dict[str, int], now: int, ready: int) -> tuple[int, int]:
         """Feeds a layer from `now` on; returns when its last vector and its last pass started."""
@@ -284,10 +266,10 @@ class _Model:
     def _emit(self, end: int, words: int) -> None:
         """Schedules an output: it waits for all results so far, then reads word by word."""
         header = max(end + 2, self.retired[-1] + 1) + 1
-        word = READ_CYCLES + self.program.config.lanes
-        reads = [header + 1 + word * i for i in range(words)]
+        cfg = self.program.config
+        reads = [header + 1 + read_cycles(cfg) * i for i in range(words)]
         self.steals += reads
-        self.busy_until = reads[-1] + word
+        self.busy_until = reads[-1] + send_cycles(cfg)
         self.activity.output.add(header, self.busy_until + 1)
         self.stamps.append(reads[-1] + READ_TO_STAMP - 1)
 

@@ -9,11 +9,12 @@ from torch import nn
 
 from host.activity import Activity
 from host.compiler import compile
-from host.cost import FED, READ_CYCLES, READ_TO_STAMP, predict
+from host.cost import FED, predict
 from host.driver import Counters, Session
 from host.errors import LeptonError
 from host.integer_reference import reference
 from host.latencies import retire
+from host.link_cycles import READ_TO_STAMP, read_cycles
 from host.program import Program
 from host.quantization import quantize
 from hw.config import Config
@@ -110,6 +111,6 @@ def _window(program: Program, counters: Counters) -> int:
     first = taken + 1 + layer.counters["stall_weights"] + layer.counters["stall_input"]
     (output,) = program.outputs
     words = -(-output.count * int(np.prod(output.shape)) // 4)
-    reading = (words - 1) * (READ_CYCLES + program.config.lanes)
+    reading = (words - 1) * read_cycles(program.config)
     last = int(counters.stamps[0]) + 1 - READ_TO_STAMP - reading - 3
     return last - (first + TO_ARRAY) + 1

@@ -48,10 +48,17 @@ class PacketBuffer(wiring.Component):
             "reset_done": In(1),
         })  # fmt: skip
 
+    ON_THE_WAY = 3
+    """Words that have left the memory and are not yet taken, at most."""
+
+    @staticmethod
+    def depth(cfg: Config) -> int:
+        """Words of the memory: two packets, so that one comes in while the other is carried out."""
+        return 1 << (2 * (cfg.packet_words + 1) - 1).bit_length()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # Room for two: one comes in while the one before is carried out.
-        depth = 1 << (2 * (self.cfg.packet_words + 1) - 1).bit_length()
+        depth = self.depth(self.cfg)
         # Apart, so that a refusal is written to the header that is there already.
         m.submodules.memory = memory = Memory(shape=layouts.WORD, depth=depth, init=[])
         m.submodules.causes = causes = Memory(shape=CAUSE, depth=depth, init=[])

@@ -13,9 +13,9 @@ struct Layer {  // int64 each, in the order of FIELDS in sketch.py
 };
 
 struct Machine {  // in the order of _stamps in cycles.py
-    i64 latency, load, depth, fetch, end_fetch, retire, release, run_check, read, read_to_stamp,
-        packet_words, beat_words, slots, slot_words, batches, slots_per_batch, packet_stored,
-        packet_header, prefetch, freed, value;
+    i64 latency, load, depth, fetch, end_fetch, retire, release, run_check, read, send,
+        read_to_stamp, packet_words, beat_words, word_beats, places, buffer_room, slots, slot_words,
+        batches, slots_per_batch, packet_stored, packet_header, prefetch, freed, value;
 };
 
 namespace {
@@ -24,16 +24,33 @@ struct Model {
     const Machine& m;
     const Layer* layers;
     i64 count;
-    std::vector<i64> starts, stops, retired{-1}, released, steals, stamps;
+    std::vector<i64> starts, stops, retired{-1}, released, steals, stamps, taken;
     std::size_t write = 0, steal = 0;
-    i64 word = 0, time = 1, post_free = 0, timer = 0, busy_until = 0, words;
+    i64 word = 0, time = 1, post_free = 0, timer = 0, busy_until = 0, words, arrived = 0, came;
 
     Model(const Machine& machine, const Layer* l, i64 n)
         : m(machine), layers(l), count(n),
-          words(machine.slots_per_batch * machine.batches * machine.slot_words) {}
+          words(machine.slots_per_batch * machine.batches * machine.slot_words),
+          came(-machine.run_check - machine.slots) {}
 
-    i64 link_words(i64 payload) const {
-        return (payload + m.beat_words) / m.beat_words * m.beat_words;
+    // When the header of the next packet can be taken.
+    i64 packet(i64 payload) {
+        i64 stop = arrived + (payload + m.beat_words) / m.beat_words * m.beat_words;
+        if (m.word_beats == 1) {
+            came += stop - arrived;
+        } else {
+            for (i64 i = arrived; i < stop; ++i) {
+                came += m.word_beats;
+                if (i >= m.places) came = std::max(came, taken[i - m.places] + m.buffer_room);
+            }
+        }
+        arrived = stop;
+        return came + m.packet_stored;
+    }
+
+    void takes(i64 start, i64 n) {
+        if (m.word_beats == 1) return;
+        for (i64 i = 0; i < n; ++i) taken.push_back(start + i);
     }
 
     i64 take(i64 now, i64 left) {
@@ -45,6 +62,7 @@ struct Model {
                 continue;
             }
             i64 n = std::min(left, begin - now);
+            takes(now, n);
             now += n;
             left -= n;
         }
@@ -56,12 +74,11 @@ struct Model {
         i64 free = slot >= m.slots ? released[slot - m.slots] + m.release + 1 : 0;
         i64 filled = time;
         while (word < stop) {
-            i64 packet = word / longest, at = word % longest;
-            i64 size = std::min(longest, words - packet * longest);
+            i64 at = word % longest, size = std::min(longest, words - (word - at));
             if (at == 0) {
-                i64 came = packet * link_words(longest) + link_words(size) + m.packet_stored;
-                came -= m.run_check + m.slots;
-                time = std::max(time, came) + m.packet_header;
+                time = std::max(time, packet(size));
+                takes(time, 1);
+                time += m.packet_header;
             }
             i64 n = std::min(stop - word, size - at);
             time = take(std::max(time, free), n);
@@ -161,7 +178,7 @@ struct Model {
         if (l.emit_words) {
             i64 header = std::max(end + 2, retired.back() + 1) + 1;
             for (i64 i = 0; i < l.emit_words; ++i) steals.push_back(header + 1 + m.read * i);
-            busy_until = steals.back() + m.read;
+            busy_until = steals.back() + m.send;
             stamps.push_back(steals.back() + m.read_to_stamp - 1);
         }
     }

@@ -20,18 +20,23 @@ from host.compiler.jobs import Tiling
 from host.compiler.memory import SLOTS, Plan, plan, plan_apart, plan_room
 from host.compiler.steps import Step, lower, permute_flattened
 from host.compiler.tapering import tapered
-from host.cost import (
-    PACKET_HEADER,
-    PACKET_STORED,
-    READ_CYCLES,
-    READ_TO_STAMP,
-    RUN_CHECK,
-    latency,
-)  # fmt: skip
 from host.errors import LeptonError
 from host.explore.sketch import Sketch, Sketcher
 from host.explore.style import style
 from host.latencies import result_latency, retire
+from host.link_cycles import (
+    BUFFER_ROOM,
+    PACKET_HEADER,
+    PACKET_STORED,
+    READ_TO_STAMP,
+    RUN_CHECK,
+    beat_words,
+    buffer_places,
+    latency,
+    read_cycles,
+    send_cycles,
+    word_beats,
+)
 from host.qgraph import QGraph
 from hw import isa
 from hw.config import LIMITS, Config
@@ -256,10 +261,11 @@ def _stamps(sketch: Sketch, where: Plan, cfg: Config, slots_per_batch: int) -> n
     machine = np.array(
         [
             result_latency(cfg), cfg.load_cycles, cfg.result_depth, Sequencer.FETCH,
-            Sequencer.END_FETCH, retire(cfg), Inputs.RELEASE, RUN_CHECK, READ_CYCLES + cfg.lanes,
-            READ_TO_STAMP, cfg.packet_words, max(1, cfg.link_width // 32), where.slots,
-            where.slot_bytes // 4 * cfg.lanes, BATCHES, slots_per_batch,
-            PACKET_STORED, PACKET_HEADER, cfg.prefetch, Feeder.FREED, cfg.requant_cycles,
+            Sequencer.END_FETCH, retire(cfg), Inputs.RELEASE, RUN_CHECK, read_cycles(cfg),
+            send_cycles(cfg), READ_TO_STAMP, cfg.packet_words, beat_words(cfg), word_beats(cfg),
+            buffer_places(cfg), BUFFER_ROOM, where.slots, where.slot_bytes // 4 * cfg.lanes,
+            BATCHES, slots_per_batch, PACKET_STORED, PACKET_HEADER, cfg.prefetch, Feeder.FREED,
+            cfg.requant_cycles,
         ],
         np.int64,
     )  # fmt: skip

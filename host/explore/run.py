@@ -148,7 +148,7 @@ def _check(question: Question, devices: dict[str, Device], space: Space) -> None
         size = 1
         for side in graph.input_shape:
             size *= side
-        width = max(32, question.fixed.get("link_width", 32))
+        width = question.fixed.get("link_width", 32)
         cycles = -(-8 * size * question.batch // width)
         least = min(cycles / (FASTEST_MHZ[d.family] * 1e3) for d in devices.values())
         if wishes.max_latency_ms < least:

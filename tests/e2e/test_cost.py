@@ -1,5 +1,7 @@
 """The cost model against the counters of the simulated core: equal, in every layer."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -11,12 +13,19 @@ from host.driver import Session
 from host.errors import LeptonError
 from host.integer_reference import reference
 from host.quantization import quantize
-from hw.config import named
-from tests.e2e.test_networks import CONFIGS
+from hw.config import Config, named
+from tests.e2e.test_networks import CONFIGS, MEMORIES
 from tests.host.lifetimes import crowded
 from tests.host.networks import quantized_network
 
 BATCHES = 4
+
+NARROW = {
+    # Words come more slowly than they are taken and leave more slowly than they are read, and the
+    # packet buffer is small enough to be full while a slot is awaited.
+    "8 bits, 2 lanes": Config(rows=3, cols=2, lanes=2, link_width=8, packet_words=16, **MEMORIES),
+    "16 bits": Config(rows=3, cols=2, link_width=16, packet_words=33, **MEMORIES),
+}
 
 
 def assert_equal(program, images, what):
@@ -56,6 +65,22 @@ def test_predictions_equal_the_counters_where_one_slot_makes_images_wait(name):
         batch = (1, 2, 5)[seed % 3] * CONFIGS[name].lanes
         with crowded():
             program = compile(graph, CONFIGS[name], batch=batch)
+        images = np.resize(inputs.numpy(), (BATCHES * batch, *inputs.shape[1:]))
+        assert_equal(program, images, f"random_network({seed}) on {name}, batch {batch}")
+        waited += predict(program, BATCHES).total["stall_input"] > 0
+    assert waited > 2
+
+
+@pytest.mark.parametrize("slots", ["many", "one"])
+@pytest.mark.parametrize("name", NARROW)
+def test_predictions_equal_the_counters_on_a_link_with_several_beats_for_a_word(name, slots):
+    """Input was taken to come a word a cycle on any link."""
+    cfg, waited = NARROW[name], 0
+    for seed in range(140, 152):
+        graph, inputs = quantized_network(seed)
+        batch = (1, 2, 5)[seed % 3] * cfg.lanes
+        with crowded() if slots == "one" else nullcontext():
+            program = compile(graph, cfg, batch=batch)
         images = np.resize(inputs.numpy(), (BATCHES * batch, *inputs.shape[1:]))
         assert_equal(program, images, f"random_network({seed}) on {name}, batch {batch}")
         waited += predict(program, BATCHES).total["stall_input"] > 0

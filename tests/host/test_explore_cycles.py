@@ -46,7 +46,7 @@ def drawn(source):
                 rows=source.randint(1, 32), cols=source.randint(1, 24),
                 lanes=source.choice([1, 2, 4, 8]), weight_ports=source.choice([1, 2, 3, 5]),
                 requantizers=source.choice([1, 2, 3]), acc_depth=source.choice([64, 256, 500]),
-                result_depth=source.choice([4, 16, 64]), link_width=source.choice([32, 64]),
+                result_depth=source.choice([4, 16, 64]), link_width=source.choice([8, 16, 32, 64]),
                 product_registers=source.choice([1, 2, 3]), adder_tree=source.choice([0, 1]),
                 serial_requant=source.choice([0, 0, 1]),
                 scratchpad_bytes=source.choice([1 << 14, 1 << 15]), weight_depth=1 << 17,
