@@ -6,18 +6,23 @@ Verilator counted in all of its simulations.
 
 import ctypes
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 VARIABLE = "LEPTON_COVERAGE"
 
 FLAGS = ("--coverage-line", "--coverage-toggle", "--coverage-max-width", "1024")
-
 """Wide enough for an instruction, which is one register; most memories are wider."""
 
 VERILOG = "lepton.v"
+
+COUNT = re.compile(rb"^C '.*' (\d+)$", re.MULTILINE)
+"""Verilator's line for a point."""
 
 
 def folder() -> Path | None:
@@ -38,7 +43,7 @@ def collect(library: Any, core: int, design: Path) -> None:
 
 
 def add(found: Path, design: Path) -> None:
-    """Moves what a simulation counted to what this process counted of the same design before.
+    """Adds what a simulation counted to what this process counted of the same design before.
 
     `design` is the folder of its library or executable.
     """
@@ -48,19 +53,23 @@ def add(found: Path, design: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     if not (place / VERILOG).exists():
         shutil.copy(design / VERILOG, place / VERILOG)
-    total = place / f"{os.getpid()}.dat"
-    counts = read(found)
-    for point, count in (read(total) if total.exists() else {}).items():
-        counts[point] = counts.get(point, 0) + count
-    total.write_text("".join(f"C '{point}' {count}\n" for point, count in counts.items()))
-    found.unlink()
+    counts = np.array(COUNT.findall(found.read_bytes()), np.int64)
+    # Points of a design are always the same, in the same order: their names are kept once.
+    kept = place / f"{os.getpid()}.dat"
+    if kept.exists():
+        counts += np.load(_totals(kept))
+        found.unlink()
+    else:
+        shutil.move(found, kept)
+    np.save(_totals(kept), counts)
 
 
 def read(path: Path) -> dict[str, int]:
-    """Points of a file of Verilator's, and how often each was reached."""
-    counts: dict[str, int] = {}
-    for line in path.read_text(errors="replace").splitlines():
-        if line.startswith("C '"):
-            point, _, count = line[3:].rpartition("' ")
-            counts[point] = counts.get(point, 0) + int(count)
-    return counts
+    """Points of a design, and how often each was reached in all simulations of a process."""
+    lines = path.read_text(errors="replace").splitlines()
+    names = (line[3:].rpartition("' ")[0] for line in lines if line.startswith("C '"))
+    return dict(zip(names, np.load(_totals(path)).tolist(), strict=True))
+
+
+def _totals(kept: Path) -> Path:
+    return kept.with_suffix(".npy")
