@@ -46,8 +46,16 @@ TABLES = {
 }
 """Rows and columns of each table."""
 
+FAR_APART = (
+    "two results of two vectors each are as many as must lie between two for one accumulator"
+)
+
 IMPOSSIBLE = {
     ("kinds and shapes", "one result, *", "several blocks"): "a block has one result at least",
+    ("kinds and shapes", "a row of results, largest", "passes held apart"): FAR_APART,
+    ("kinds and shapes", "a row of results, sum", "passes held apart"): FAR_APART,
+    ("kinds and shapes", "a map of results, largest", "passes held apart"): FAR_APART,
+    ("kinds and shapes", "a map of results, sum", "passes held apart"): FAR_APART,
     ("errors and stalls", "BUSY, no run going on", "*"): "BUSY says that a run goes on",
     ("errors and stalls", "RANGE, during a run", "*"): "during a run it is BUSY before",
 }
