@@ -107,6 +107,7 @@ class Outbox(wiring.Component):
 
         at = Signal(SLOT_BITS)  # of the byte that is read in this cycle
         about = Signal(ABOUT)
+        byte = Signal(8)  # of the payload; a memory is late, and escapes and CRC depend on it
         # A slot may be freed, and filled again, while its frame is sent once more; then the host
         # has all of that frame and ignores what comes.
         m.d.comb += read.addr.eq(Cat(at, header.seq))
@@ -132,16 +133,19 @@ class Outbox(wiring.Component):
                     self.o.p.last.eq(~payload),
                 ]
                 with m.If(self.o.ready):
-                    m.next = "PAYLOAD"
+                    m.next = "KEEP"
                     with m.If(~payload):
                         m.d.sync += at.eq(0)
                         m.next = "IDLE"
             with m.State("READ"):
+                m.next = "KEEP"
+            with m.State("KEEP"):
+                m.d.sync += byte.eq(read.data)
                 m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
                 m.d.comb += [
                     self.o.valid.eq(1),
-                    self.o.p.data.eq(read.data),
+                    self.o.p.data.eq(byte),
                     self.o.p.last.eq((at[2:] == about.words) & at[:2].all()),
                 ]
                 with m.If(self.o.ready):

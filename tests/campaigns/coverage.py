@@ -52,10 +52,13 @@ class Component:
 
 
 def component(module: str) -> str:
-    """The component of a module: ``lepton.runner.lanes.lane_0.array.row_2`` is ``array.row``."""
+    """The component of a module: ``lepton.runner.lanes.lane_0.array.row_2`` is ``array.row``.
+
+    A core behind a wrapper is ``lepton``, as one without.
+    """
     names = [re.sub(r"(_\d+)+$", "", part.partition("$")[0]) for part in module.split(".")]
     kept = [name for name in names if name not in ("lepton", "runner", "lanes", "lane", "core")]
-    return ".".join(kept[-2:]) or names[-1]
+    return ".".join(kept[-2:]) or ("lepton" if names[-1] == "core" else names[-1])
 
 
 @lru_cache

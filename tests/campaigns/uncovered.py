@@ -16,15 +16,24 @@ LARGER = (
     "fill; the smallest core's is reached whole"
 )
 
+SUMS = "of larger cores, whose networks pool by the largest; smaller ones pool by sums, too"
+
+FAULTS = (
+    "of a core with another link or longer packets, to which not every faulty packet is sent; "
+    "tests/hw/test_packets.py and test_decoder.py send them"
+)
+
+SHIFTS = "a shift that no network of these tests has; tests/hw/test_serial_requant.py has all"
+
 REASONS: tuple[tuple[str, str, str, str], ...] = (
     ("counters|decoder|lepton|runner|outputs", "toggle",
      r"(values|counters|bus_trace__r_data|read__data|cycle|stamp|counters_kept)\b.*", COUNTS),
-    ("counters|lepton", "toggle", r"bus__r_data\[.*", COUNTS),
+    ("counters|lepton", "toggle", r"(bus__)?r_data\[.*", COUNTS),
     ("counters", "toggle", r"(row\[\d\]|cycles)\[.*", COUNTS),
     ("outputs", "toggle", r"words\[63:\d+\]", COUNTS),
     ("decoder", "line", r"(else: if|else: end else if) \(i__valid\) begin.*",
      "a packet is there whole before it begins, so none of its words is waited for"),
-    ("outputs", "line", r"else: if \(taken\) begin.*",
+    ("outputs", "line", r"else: if \((taken|read)\) begin.*",
      "the array yields at once, in the cycle in which a word is wanted"),
     ("outputs|inputs", "line", r"else: if \(\$ \) begin \([45]\)|cond_then: assign \$ = lane \?.*",
      "there is one lane"),
@@ -47,6 +56,7 @@ REASONS: tuple[tuple[str, str, str, str], ...] = (
     ("decoder", "toggle", r"memory\.(depth|words_last|total|word|write)\[.*", CHOSEN),
     ("decoder", "toggle", r"(word|payload\[\d\]|input_left)\[.*",
      "as long as no packet of them is"),
+    ("decoder|outputs", "toggle", r"(total|length)\[.*", "as long as no packet of them is"),
     ("decoder", "toggle", r"cause\[7:4\]", "there are fewer causes"),
     ("decoder|lepton|runner|weights", "toggle", r"bus(_weights)?__r_data\[31:16\]",
      "two columns have no more bytes"),
@@ -58,6 +68,25 @@ REASONS: tuple[tuple[str, str, str, str], ...] = (
      r"(.*[._])?(address(_\d+)*|base|rows?|stop|end|target|source|table|index|pc|addr)\[\d.*",
      LARGER),
     ("post.*", "toggle", r"[rw]_(port__)?data\[\d.*", LARGER),
+    ("packets", "toggle", r"(head|tail|whole)\[\d.*", LARGER),
+    ("weights", "toggle", r"held(_\d)?\[\d.*", LARGER),
+    ("feeder", "toggle", r"accumulator\[\d\]", LARGER),
+    ("scratchpad", "line", r"cond_then: assign \$ = \$ \? \$ \[\d+:0\] : .*", LARGER),
+    ("scratchpad", "line", r"elsif: if \(bus__write\) begin.*",
+     "the host itself writes into the scratchpad of the smallest core only"),
+    ("lane", "toggle", r"bus__word\[1:0\]",
+     "the host itself reads the scratchpads of cores with fewer lanes only"),
+    ("accumulators", "line", r"cond_then: assign \$ = order_\d_\d_0_known\[14\] .*", SUMS),
+    ("accumulators|lane", "toggle", r"order(_\d+)+(_known)?\.pool_sum\[0\]", SUMS),
+    ("decoder", "line", r"elsif: if \(refused\) begin.*", FAULTS),
+    ("decoder", "line", r"if: if \(\$ \) begin memory\[8:0\] = .*", FAULTS),
+    ("packets", "line", r"(else: )?if \((i__valid|i__payload\[32\]|\$ )\) begin.*", FAULTS),
+    ("packets", "line", r"(case: 3'h[345]|if: end else if|cond_then).*", FAULTS),
+    ("post|runner|table", "toggle", r"entries__\d\.hi\[7\]",
+     "no network clamps to less than zero from above; the first column's are written by hand"),
+    ("post.requant", "line", r"(case: \d'h\d: (\$|low) = .*upper|if: if \(\$ \) begin).*", SHIFTS),
+    ("post.requant", "line", r"if: if \(behind\[\d\]\) begin.*", SHIFTS),
+    ("post.requant", "toggle", r"(behind|place|steps)\[\d.*", SHIFTS),
     ("feeder|outputs|runner", "toggle", r"(earlier|pending|(emit_)?after)\[\d.*", LARGER),
     ("inputs", "toggle", r"(full|held|words_left|(read|write)_slots_left)\[.*",
      "slots that fit no memory of these tests; tests/hw/test_inputs.py has 255"),
