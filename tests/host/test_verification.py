@@ -1,6 +1,7 @@
 """docs/verification.md: what the plan names exists, and it names everything that it must."""
 
 import ast
+import json
 import re
 from functools import cache
 
@@ -59,3 +60,9 @@ def test_every_component_has_a_line():
 def test_every_target_that_the_plan_names_is_in_the_makefile():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", PAGE)) - targets == set()
+
+
+def test_whatever_coverage_missed_has_a_reason():
+    missed = json.loads((ROOT / "benchmarks" / "coverage.json").read_text())["missed"]
+    assert missed
+    assert [one for one in missed if not one["reason"]] == []
