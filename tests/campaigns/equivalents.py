@@ -7,48 +7,21 @@ from sim.cache import digest
 if TYPE_CHECKING:
     from tests.campaigns.mutants import Mutant
 
-VERILOG = "64f8b14a32b07d71bcaf21611cabeac1"
+VERILOG = "d13062a3266fd3a2665af95bfe4a7e40"
 """Of which the arguments are. In any other, Yosys gives the numbers in names to other cells."""
 
 ARGUMENTS: dict[str, str] = {
-    r"$flatten\decoder.$procmux$12936[0] S const1": (
-        "In the state `CHECK` the bit that says `ANSWER` is 0: to clear it and to keep it is "
-        "the same."
+    r"runner.lanes.lane_0.order_1.address[4] D cnot1": (
+        "It lets the 64 accumulators be counted in another order, each once, the same for reading "
+        "and for writing."
     ),
-    r"$auto$ff.cc:337:slice$19335[4][0] SRST const0": (
-        "For one cycle behind a reset it says what the layer before had, and until a layer "
-        "starts, much later, what is made of it is made again in every cycle."
-    ),
-    r"$auto$ff.cc:337:slice$18494[11][0] SRST const0": (
-        "It goes with a vector that is not valid behind a reset, and is made in every cycle."
-    ),
-    r"$flatten\decoder.$procmux$12377[0] Y const1": (
-        "A bit of the depth of a memory that does not exist; all that do choose it again "
-        "behind it, and a packet that names another is refused before depths are compared."
-    ),
-    r"runner.feeder.$859[3] Y cnot0": (
-        "It lets the 64 accumulators be counted in another order, each once, and the same in "
-        "every pass."
-    ),
-    r"$flatten\decoder.$procmux$12415_CMP0[1] A const0": (
-        "The slots that are left to measure also change in `CHECK_ROWS`; a `RUN` sets them in "
-        "`MEASURE_RUN` before it looks at them."
-    ),
-    r"runner.lanes.lane_0.accumulators.$26[0] Y const1": (
-        "A total that leaves as a result is also kept; whatever program the compiler writes, "
-        "the next sum in that place starts from zero."
-    ),
-    r"$flatten\decoder.$procmux$17005[0] A const0": (
-        "In the state `CHECK` there is no cause yet, and an opcode that is named gives none "
-        "before: the bit is 0."
-    ),
-    r"decoder.$23[14] Y cnot1": (
-        "It is turned where bit 0 of the sum is 1, and that bit, which only makes the carry, "
-        "is the sum of a bit and itself."
-    ),
-    r"$flatten\runner.\post.\requant_0_0.$ge$lepton.v:15163$7060[36] A cnot1": (
-        "Bit 36 of 48 turns where bit 28 is set: a positive number is then above 511 with or "
+    r"$flatten\runner.\post.\requant_0_0.$ge$lepton.v:14447$7041[12] A cnot1": (
+        "Bit 12 of 48 turns where bit 32 is set: a positive number is then above 511 with or "
         "without it, and a negative one stays negative."
+    ),
+    r"runner.feeder.$signal[28] Q const1": (
+        "The upper bit of a window's last row is compared with a count that begins with 2: for two "
+        "rows 1 and 3 are both unequal to it, for more the bit is 1, and for one nothing is."
     ),
 }
 """By where the mutant is."""

@@ -75,14 +75,16 @@ def check_high_batches(library: Path) -> None:
     with Device(library, idle_limit=LIMIT) as device:
         exchange(device, program(layer(emit_words=1)), 0)
         wanted: list[list[int]] = []
-        for many in (few, *PATTERNS):
+        for turn, bit in enumerate(range(few.bit_length(), 32)):
+            many = (few, *PATTERNS)[turn % (1 + len(PATTERNS))]
             exchange(device, [run(many, 0, 1, 1, 0)], 0)
             device.wait(300)
             left = pokes.holds(device, "batches")
-            # Down to where each bit is turned, for a while, and back.
-            pokes.add(device, "batches", CARRY + 1 - left)
+            # Down from where but for this bit it would be the last batch, for a while, and back.
+            near = (1 << bit) + 1
+            pokes.add(device, "batches", near - left)
             device.wait(300)
-            pokes.add(device, "batches", left - CARRY - 1 - (many - few))
+            pokes.add(device, "batches", left - near - (many - few))
             outputs = exchange(device, [], few + 1)
             assert outputs[-1] == packet(Reply.DONE)
             wanted = wanted or outputs

@@ -54,8 +54,10 @@ stops at a mutant of what such a port has for constants."""
 
 FLATTEN = (
     # Not even constants are memories: one more without a clock, see `REFUSED`.
-    "read_verilog lepton.v; hierarchy -top lepton; proc -norom; flatten; opt -full; wreduce; "
-    "opt -full; "
+    "read_verilog lepton.v; hierarchy -top lepton; proc -norom; flatten; "
+    # Another name of a register has its initial value, too, and keeps it where bits of the register
+    # are found to be constant, of which Yosys complains.
+    "opt_clean; opt -full; wreduce; opt -full; "
     # Bits that nobody reads go: a fault in one of them is none.
     "splitcells; opt -full; memory_collect; opt_clean -purge;"
 )
