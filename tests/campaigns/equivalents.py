@@ -19,6 +19,13 @@ ARGUMENTS: dict[str, str] = {
         "Bit 12 of 48 turns where bit 32 is set: a positive number is then above 511 with or "
         "without it, and a negative one stays negative."
     ),
+    r"$flatten\decoder.$procmux$13598[0] B const1": (
+        "In the state `LOOK` the bit that says `COUNT` is 0, and each known opcode clears it again."
+    ),
+    r"$auto$simple.cc:194:make_patterns_logic$18938[0] A const0": (
+        "It lets a packet buffer that skips words leave that state only when a word is taken; in "
+        "that state every word is."
+    ),
     r"runner.feeder.$signal[28] Q const1": (
         "The upper bit of a window's last row is compared with a count that begins with 2: for two "
         "rows 1 and 3 are both unequal to it, for more the bit is 1, and for one nothing is."

@@ -111,4 +111,29 @@ def check_high_input(library: Path) -> None:
             assert replies == [*refused, packet(Reply.RESET)]
 
 
-CHECKS = (check_high_counts, check_high_batches, check_high_input)
+def check_full_trace(library: Path) -> None:
+    """What the trace holds stays while the counters go on, and up by much."""
+    long = {"x_last": 15, "y_last": 15}
+    asked = [packet(Packet.READ, [0, CFG.trace_depth], Space.TRACE)]
+
+    def trace(amount: int) -> np.ndarray:
+        exchange(device, [run(1, 0, 1, 1, 0)], 0)
+        # Into the first layer.
+        device.wait(100)
+        for i in range(len(isa.COUNTERS)):
+            pokes.add(device, "counters", amount, i)
+        device.wait(256 * CFG.trace_depth)
+        assert exchange(device, [], 2)[-1] == packet(Reply.DONE)
+        (found,) = exchange(device, asked, 1)
+        return np.array(found[1:], np.int64).reshape(CFG.trace_depth, -1)
+
+    with Device(library, idle_limit=LIMIT) as device:
+        exchange(device, program(*[layer(**long)] * CFG.trace_depth, layer(emit_words=1)), 0)
+        before = trace(0)
+        for amount in (0x55555555, 0xAAAAAAAA):
+            found = trace(amount)
+            assert (found[0] == before[0]).all()
+            assert (found[1:] == (before[1:] + amount) % EVERY).all()
+
+
+CHECKS = (check_high_counts, check_high_batches, check_high_input, check_full_trace)
