@@ -174,6 +174,9 @@ def test_what_is_not_acknowledged_is_sent_again_when_polled():
         wanted = [content[0], content[1][:124], content[1][124:]]
         assert [frame.payload for frame in first] == wanted
         assert [frame.last for frame in first] == [True, False, True]
+        # Of one that was never sent nothing is believed.
+        (answer,) = await ask(ctx, line, Frame(ack=5, kind=Kind.POLL))
+        assert (answer.payload, answer.seq) == (b"", 3)
         again = await ask(ctx, line, Frame(ack=1, kind=Kind.POLL))
         assert [frame.payload for frame in again] == wanted[1:]
         assert [frame.seq for frame in again] == [1, 2]
