@@ -71,7 +71,7 @@ class Arrivals:
         self.came = -RUN_CHECK - slots
         """When the last of them did; the first follows the last word of ``RUN``."""
         self.taken: list[int] = []
-        """When each word was taken, if that is asked for."""
+        """When each word was taken, where words take several beats."""
 
     def packet(self, payload: int) -> int:
         """When the header of the next packet, of so many words, can be taken."""

@@ -14,7 +14,6 @@ def cost(
 ) -> None:  # fmt: skip
     """Predict a model's cycles on a configuration; equal to the counters that `run` shows."""
     chosen = options.configuration(config, changes)
-    batch = batch or chosen.lanes
     options.check_writable(json_path, "--json", or_stdout=True)
 
     from rich.console import Console
@@ -32,7 +31,7 @@ def cost(
     layers = layer_costs(program, counters)
     record = {
         "model": model,
-        "batch": batch,
+        "batch": program.batch,
         "config": config,
         "fields": dict(chosen.items()),
         "cycles_per_image": counters.cycles_per_image,
@@ -57,7 +56,7 @@ def cost(
     for table in tables.moved(layers):
         console.print(table)
     console.print(
-        f"{model} on {config} ({chosen.rows} x {chosen.cols}), batch {batch}: "
+        f"{model} on {config} ({chosen.rows} x {chosen.cols}), batch {program.batch}: "
         f"{counters.cycles_per_image:,.0f} cycles per image, "
         f"{record['utilization']:.1%} utilization, "
         f"latency {counters.latency:,} cycles, predicted"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from host.cli import options
-from host.cli.options import STDOUT, Changes, Json, Model, Scheduler
+from host.cli.options import STDOUT, BatchOfLanes, Changes, Json, Model, Scheduler
 
 UNMET = 1
 INTERRUPTED = 130
@@ -22,9 +22,7 @@ def explore(
     device: Annotated[
         str, typer.Option("--device", metavar="DEVICE", help="up5k, ecp5-25k, ecp5-85k or any.")
     ] = "any",
-    batch: Annotated[
-        int, typer.Option("--batch", metavar="B", min=1, help="Images run together, of all lanes.")
-    ] = 1,
+    batch: BatchOfLanes = 1,
     max_latency: Annotated[
         float | None,
         typer.Option("--max-latency", metavar="MS", help="From a batch's input to its output."),

@@ -19,7 +19,6 @@ def compile_program(
 ) -> None:  # fmt: skip
     """Quantize a model and write its program for a configuration."""
     chosen = options.configuration(config, changes)
-    batch = batch or chosen.lanes
     options.check_writable(out, "--out")
 
     from host import catalog

@@ -34,6 +34,10 @@ Batch = Annotated[
         "--batch", metavar="B", min=1, help="Images run together; one for each lane if not set."
     ),
 ]
+BatchOfLanes = Annotated[
+    int, typer.Option("--batch", metavar="B", min=1, help="Images run together, of all lanes.")
+]
+"""Where the number of lanes is not known before."""
 Data = Annotated[
     Path | None,
     typer.Option(

@@ -39,7 +39,6 @@ def profile(
     Exit code 1 says that the cost model and the core differ.
     """
     chosen = options.configuration(config, changes)
-    batch = batch or chosen.lanes
     options.check_writable(json_path, "--json", or_stdout=True)
     if out is not None:
         _make_folder(out)
@@ -58,7 +57,7 @@ def profile(
     with Stages() as stages:
         found = profiling.profile(program, sources, stages)
 
-    title = f"{model} on {config} ({chosen.rows} x {chosen.cols}), batch {batch}"
+    title = f"{model} on {config} ({chosen.rows} x {chosen.cols}), batch {program.batch}"
     record = {"model": model, "config": config, **found.record()}
     text = json.dumps(record, indent=2) + "\n"
     if json_path == STDOUT:

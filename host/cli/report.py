@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from host.cli import options
-from host.cli.options import STDOUT, Changes, ConfigName, Data, Json, Model
+from host.cli.options import STDOUT, BatchOfLanes, Changes, ConfigName, Data, Json, Model
 from host.errors import LeptonError
 
 DIFFERENT = 1
@@ -27,9 +27,7 @@ def report(
     ports: Annotated[
         int, typer.Option("--weight-ports", metavar="N", min=1, help="Its weight ports.")
     ] = 4,
-    batch: Annotated[
-        int, typer.Option("--batch", metavar="B", min=1, help="Images run together, of all lanes.")
-    ] = 16,
+    batch: BatchOfLanes = 16,
     config: ConfigName = "default",
     changes: Changes = None,
     images: Annotated[

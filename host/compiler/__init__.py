@@ -20,14 +20,18 @@ from hw.config import Config
 
 
 def compile(
-    graph: QGraph, config: Config, *, batch: int = 1, layers: bool = False, folding: bool = True
-) -> Program:
-    """The program that runs `batch` images of the network at a time, as many in each lane.
+    graph: QGraph, config: Config, *, batch: int | None = None, layers: bool = False,
+    folding: bool = True,
+) -> Program:  # fmt: skip
+    """The program that runs `batch` images of the network at a time, as many in each lane; one in
+    each if not given.
 
     With `layers` it sends what every step computes, for comparison, and takes longer. Without
     `folding` columns stay idle where a layer has few channels. Raises LeptonError, with the layer
     and both numbers, for what does not fit the hardware.
     """
+    if batch is None:
+        batch = config.lanes
     if batch < 1:
         raise LeptonError(f"a batch has at least one image, not {batch}")
     if batch % config.lanes:
