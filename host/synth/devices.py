@@ -25,6 +25,8 @@ class Device:
     module that it is in, and in a whole core that takes a second for each memory."""
     close_block_rams: tuple[str, ...] = ()
     """Sites of block RAMs side by side, for those that control logic reads."""
+    multiplier_rows: tuple[tuple[str, ...], ...] = ()
+    """Sites of multiplier blocks, row by row and from left to right."""
     place: tuple[str, ...]
     """Options of nextpnr that name the part."""
     megahertz: float
@@ -75,6 +77,11 @@ def mapped(command: str, *, wire: int) -> str:
     return f'scratchpad -set abc9.script "{steps}"; {command}'
 
 
+def multiplier_row(y: int, groups: tuple[int, ...]) -> tuple[str, ...]:
+    """Sites of a row of multiplier blocks, of which four stand together, from those columns on."""
+    return tuple(f"X{x + offset}/Y{y}/MULT18_{offset}" for x in groups for offset in (0, 1, 4, 5))
+
+
 DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
@@ -97,6 +104,7 @@ DEVICES: dict[str, Device] = {
             sprams=0,
             synthesis=mapped("synth_ecp5", wire=1500),
             memories=ECP5_MEMORIES,
+            multiplier_rows=(multiplier_row(13, (4, 13, 22, 33, 42, 51, 60)),),
             place=("--25k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,
         ),
@@ -111,6 +119,9 @@ DEVICES: dict[str, Device] = {
             close_block_rams=tuple(
                 f"X{x}/Y46/EBR{i % 4}"
                 for i, x in enumerate((69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93))
+            ),
+            multiplier_rows=tuple(
+                multiplier_row(y, (*range(4, 67, 9), *range(69, 123, 9))) for y in (10, 34, 58)
             ),
             place=("--85k", "--package", "CABGA381", "--speed", "6"),
             megahertz=150,

@@ -9,7 +9,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from host.synth import block_ram_sites, near_constants, netlist, output_registers
+from host.synth import (
+    block_ram_sites,
+    multiplier_sites,
+    near_constants,
+    netlist,
+    output_registers,
+)
 from host.synth.devices import Device
 from host.synth.placement import Placement
 from host.synth.tools import SynthesisError, Unfinished, run, tool
@@ -49,7 +55,7 @@ WRITE = "write_json netlist.json"
 
 FINISH = "".join(
     Path(__file__).with_name(f"{name}.py").read_text()
-    for name in ("output_registers", "block_ram_sites", "near_constants")
+    for name in ("output_registers", "block_ram_sites", "multiplier_sites", "near_constants")
 )
 """What is done to a netlist of an ECP5 before it is placed."""
 
@@ -204,10 +210,12 @@ def netlist_of(design: str, device: Device, *, tell: Tell = print) -> Synthesis:
             made = json.loads(file.read_text())
             output_registers.move_in(made["modules"][TOP])
             block_ram_sites.assign(made["modules"][TOP], device.close_block_rams)
+            multiplier_sites.assign(made["modules"][TOP], device.multiplier_rows)
             near_constants.bring(made["modules"][TOP])
             file.write_text(json.dumps(made))
 
-    key = digest(design, script, FINISH, " ".join(device.close_block_rams), tool("yosys").version)
+    sites = repr((device.close_block_rams, device.multiplier_rows))
+    key = digest(design, script, FINISH, sites, tool("yosys").version)
     return Synthesis(device, cached("netlist", key, make))
 
 

@@ -8,7 +8,7 @@ few. The router comes back to them again and again, and in some placements does 
 from collections.abc import Mapping
 from typing import Any
 
-BLOCK = "MULT18X18D"
+from host.synth.multiplier_sites import BLOCK, column
 
 WIRED = ("SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB", "RST0")
 """Pins for whose constants nextpnr takes wires, and not the switches at the pins."""
@@ -20,7 +20,7 @@ stand together have room for four enables."""
 
 def bring(module: dict[str, Any]) -> int:
     """Changes a flat module as Yosys' ``write_json`` has it, and returns how many LUTs there are
-    more: one for each constant of the blocks of a row."""
+    more: one for each constant of the blocks that stand together."""
     cells = module["cells"]
     blocks = [(name, cell) for name, cell in cells.items() if cell["type"] == BLOCK]
     if not blocks:
@@ -29,7 +29,7 @@ def bring(module: dict[str, Any]) -> int:
     nets = [bits for cell in cells.values() for bits in cell["connections"].values()]
     nets += [name["bits"] for name in module["netnames"].values()]
     free = 1 + max(bit for bits in nets for bit in bits if isinstance(bit, int))
-    made: dict[tuple[str, str], int] = {}
+    made: dict[tuple[object, str], int] = {}
     for name, cell in blocks:
         pins = cell["connections"]
         if pins.get(OPEN_IS_HIGH) == ["1"]:
@@ -37,7 +37,7 @@ def bring(module: dict[str, Any]) -> int:
         for pin in WIRED:
             value = pins.get(pin, [None])[0]
             if value in ("0", "1"):
-                near = _path(name, cell), value
+                near = _together(name, cell), value
                 if near not in made:
                     made[near] = free + len(made)
                     _drive(module, f"{name}.always_{value}", value, made[near])
@@ -45,9 +45,13 @@ def bring(module: dict[str, Any]) -> int:
     return len(made)
 
 
-def _path(name: str, cell: Mapping[str, Any]) -> str:
-    """Of what a block is in: a row of the array, or another product."""
-    return str(cell.get("attributes", {}).get("hdlname", name).rpartition(" ")[0])
+def _together(name: str, cell: Mapping[str, Any]) -> object:
+    """What the blocks that stand together have in common: the column that has sites, or else what
+    they are in, a row of an array or another product."""
+    attributes = cell.get("attributes", {})
+    if "BEL" in attributes:
+        return column(name)
+    return str(attributes.get("hdlname", name).rpartition(" ")[0])
 
 
 def _drive(module: dict[str, Any], name: str, value: str, net: int) -> None:

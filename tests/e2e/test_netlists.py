@@ -12,7 +12,7 @@ from torch import nn
 import host
 from host.cost import predict
 from host.errors import LeptonError
-from host.synth import device, near_constants, synthesize
+from host.synth import device, multiplier_sites, near_constants, synthesize
 from hw.config import Config
 
 SMALL = {
@@ -98,6 +98,12 @@ def test_that_netlist_has_the_parts_own_blocks(name):
         # No wire has a copy of a sign, and none a constant from afar.
         assert pins["A0"] == pins["B0"] == ["0"]
         assert not any(pins[pin][0] in ("0", "1") for pin in near_constants.WIRED)
+    stand = [
+        n for n, cell in built.cells.items() if "/MULT18_" in cell["attributes"].get("BEL", "")
+    ]
+    of_arrays = [name for name in built.cells if multiplier_sites.column(name) is not None]
+    assert len(of_arrays) == (2 * 9 if "MULT18X18D" in kinds else 0)
+    assert sorted(stand) == sorted(of_arrays), "two lanes, whose columns stand together"
     if "DP16KD" in kinds:
         modes = {
             c["parameters"]["REGMODE_B"] for c in built.cells.values() if c["type"] == "DP16KD"
