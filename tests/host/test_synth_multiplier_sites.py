@@ -131,7 +131,8 @@ def test_a_part_names_the_site_of_each_block_once(name):
     assert len(names) == len(set(names)) == part.target.multipliers
     for row in part.multiplier_rows:
         places = [
-            tuple(map(int, re.match(r"X(\d+)/Y(\d+)/MULT18_[0145]$", s).groups())) for s in row
+            (int(x), int(y)) for x, y in re.findall(r"X(\d+)/Y(\d+)/MULT18_[0145]", " ".join(row))
         ]
+        assert len(places) == len(row)
         assert places == sorted(places), "from left to right"
         assert len({y for _, y in places}) == 1
