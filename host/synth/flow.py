@@ -27,7 +27,8 @@ from sim.convert import converted
 Tell = Callable[[str], None]
 
 SEED_MINUTES = 60
-"""Of one seed. Those that end take 7 to 30; of others the router does not."""
+"""Of one seed. Those of the named configurations take ten at most; of others the router may not
+end."""
 
 UNROUTED = "unrouted"
 """File of a seed that was given up, with the minutes that it had."""

@@ -9,20 +9,19 @@ one processing element to the next; along a row goes an activation, which is far
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain, groupby
 from typing import Any
 
 BLOCK = "MULT18X18D"
 
 NAME = re.compile(r"\.lane_(\d+)\.array\.row_(\d+)\.multipliers\.block_(\d+)$")
-"""Lane, row and column of an array's block."""
 
 
-def column(name: str) -> tuple[int, int] | None:
-    """Lane and column of an array's block; None for any other."""
+def place(name: str) -> tuple[int, int, int] | None:
+    """Lane, column and row of an array's block; None for any other."""
     found = NAME.search(name)
-    return (int(found[1]), int(found[3])) if found else None
+    return (int(found[1]), int(found[3]), int(found[2])) if found else None
 
 
 def assign(module: Mapping[str, Any], rows: Sequence[Sequence[str]]) -> int:
@@ -34,26 +33,26 @@ def assign(module: Mapping[str, Any], rows: Sequence[Sequence[str]]) -> int:
     where lanes take more rows than one, they turn there. If a row has too few, no block gets a
     site.
     """
-    columns: dict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
-    for name, cell in module["cells"].items():
-        found = NAME.search(name) if cell["type"] == BLOCK else None
-        if found:
-            columns[int(found[1]), int(found[3])].append((int(found[2]), name))
-    lanes = {lane for lane, _ in columns}
-    if len(lanes) < 2 or not rows:
+    blocks = sorted(
+        (at, name)
+        for name, cell in module["cells"].items()
+        if cell["type"] == BLOCK and (at := place(name)) is not None
+    )
+    lanes = len({lane for (lane, _, _), _ in blocks})
+    if lanes < 2 or not rows:
         return 0
-    ordered = [[name for _, name in sorted(columns[of])] for of in sorted(columns)]
-    per_row = -(-len(ordered) // len(rows))
-    turns = per_row % (len(ordered) // len(lanes)) != 0
-    placed: dict[str, str] = {}
+    columns = [[name for _, name in of] for _, of in groupby(blocks, lambda block: block[0][:2])]
+    per_row = -(-len(columns) // len(rows))
+    turns = per_row % (len(columns) // lanes) != 0
+    sites: dict[str, str] = {}
     for number, row in enumerate(rows):
-        group = ordered[number * per_row : (number + 1) * per_row]
+        group = columns[number * per_row : (number + 1) * per_row]
         if turns and number % 2:
             group.reverse()
-        names = [name for of in group for name in of]
+        names = list(chain.from_iterable(group))
         if len(names) > len(row):
             return 0
-        placed.update(zip(names, row, strict=False))
-    for name, site in placed.items():
+        sites.update(zip(names, row, strict=False))
+    for name, site in sites.items():
         module["cells"][name].setdefault("attributes", {})["BEL"] = site
-    return len(placed)
+    return len(sites)

@@ -8,7 +8,7 @@ few. The router comes back to them again and again, and in some placements does 
 from collections.abc import Mapping
 from typing import Any
 
-from host.synth.multiplier_sites import BLOCK, column
+from host.synth.multiplier_sites import BLOCK, place
 
 WIRED = ("SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB", "RST0")
 """Pins for whose constants nextpnr takes wires, and not the switches at the pins."""
@@ -49,8 +49,8 @@ def _together(name: str, cell: Mapping[str, Any]) -> object:
     """What the blocks that stand together have in common: the column that has sites, or else what
     they are in, a row of an array or another product."""
     attributes = cell.get("attributes", {})
-    if "BEL" in attributes:
-        return column(name)
+    if "BEL" in attributes and (at := place(name)) is not None:
+        return at[:2]
     return str(attributes.get("hdlname", name).rpartition(" ")[0])
 
 

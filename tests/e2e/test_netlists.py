@@ -101,7 +101,7 @@ def test_that_netlist_has_the_parts_own_blocks(name):
     stand = [
         n for n, cell in built.cells.items() if "/MULT18_" in cell["attributes"].get("BEL", "")
     ]
-    of_arrays = [name for name in built.cells if multiplier_sites.column(name) is not None]
+    of_arrays = [name for name in built.cells if multiplier_sites.place(name) is not None]
     assert len(of_arrays) == (2 * 9 if "MULT18X18D" in kinds else 0)
     assert sorted(stand) == sorted(of_arrays), "two lanes, whose columns stand together"
     if "DP16KD" in kinds:

@@ -76,3 +76,12 @@ def install(
         path.chmod(path.stat().st_mode | stat.S_IEXEC)
     trace.write_text("")
     return trace
+
+
+def given(made: dict) -> dict[str, str]:
+    """The sites that cells of a flat module have before it is placed."""
+    return {
+        name: cell["attributes"]["BEL"]
+        for name, cell in made["cells"].items()
+        if "BEL" in cell.get("attributes", {})
+    }

@@ -11,20 +11,13 @@ from host.synth import block_ram_sites
 from host.synth.devices import DEVICES, device
 from host.synth.flow import netlist_of
 from hw.rtlil import TOP, convert
+from tests.host.synth_tools import given
 
 SITES = ("X1", "X2", "X3")
 
 
 def module(*names, kind="DP16KD"):
     return {"cells": {name: {"type": kind} for name in names}}
-
-
-def given(made):
-    return {
-        name: cell["attributes"]["BEL"]
-        for name, cell in made["cells"].items()
-        if "BEL" in cell.get("attributes", {})
-    }
 
 
 def test_memories_that_control_logic_reads_stand_in_the_order_of_the_list():

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from host.synth.devices import DEVICES, device
-from host.synth.multiplier_sites import assign, column
+from host.synth.multiplier_sites import assign, place
 from host.synth.near_constants import bring
+from tests.host.synth_tools import given
 
 
 def block(lane, row, col):
@@ -21,14 +22,6 @@ def netlist(lanes, rows, cols, *others, kind="MULT18X18D"):
 def _places(lanes, rows, cols):
     # Yosys writes cells in no order that means anything.
     return [(i, r, c) for c in reversed(range(cols)) for r in range(rows) for i in range(lanes)]
-
-
-def given(made):
-    return {
-        name: cell["attributes"]["BEL"]
-        for name, cell in made["cells"].items()
-        if "BEL" in cell.get("attributes", {})
-    }
 
 
 def sites(*lengths):
@@ -95,7 +88,7 @@ def test_the_product_of_a_requantizer_gets_no_site_beside_arrays_that_do():
     made = netlist(2, 2, 2, other)
     assert assign(made, sites(5, 5)) == 8
     assert other not in given(made)
-    assert column(other) is None
+    assert place(other) is None
 
 
 def test_a_part_whose_sites_are_not_known_leaves_all_to_the_placer():
